@@ -14,7 +14,7 @@ from idp.db import db
 from idp.interaction import store
 from idp.services import services
 from idp.web.browser import cookie_name, cookie_options
-from idp.web.declarations import leads_to_ent
+from idp.web.declarations import Trait, declares
 from idp.web.errors import not_found
 from idp.web.http import current_request
 from idp.web.redirects import see_other
@@ -83,7 +83,7 @@ _REMEMBERED_SECONDS = 180 * 86400
 
 
 @blueprint.route("/profil", methods=["GET", "POST"])
-@leads_to_ent
+@declares(Trait.LEADS_TO_ENT)
 def choose() -> Response | str:
     """Ask for the person's profile; on a POST, continue, and remember in this browser that it is a parent's.
 

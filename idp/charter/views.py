@@ -24,7 +24,7 @@ from idp.interaction import store
 from idp.sessions import manager
 from idp.sessions.guard import signed_in
 from idp.sessions.models import Session
-from idp.web.declarations import leads_to_ent
+from idp.web.declarations import Trait, declares
 from idp.web.errors import InteractionLostError, not_found
 from idp.web.forms import Form
 from idp.web.redirects import see_other
@@ -41,7 +41,7 @@ blueprint = Blueprint("charter", __name__)
 
 
 @blueprint.route("/charte", methods=["GET", "POST"])
-@leads_to_ent
+@declares(Trait.LEADS_TO_ENT)
 def show() -> Response:
     """Show the charter to accept; on a POST record the acceptance and continue, or show what is missing."""
     asked = _asked()

@@ -24,7 +24,7 @@ from idp.services import services
 from idp.sessions import devices, manager
 from idp.sessions.after_activation import Here, Opened
 from idp.throttle import guard, limits
-from idp.web.declarations import leads_to_ent
+from idp.web.declarations import Trait, declares
 from idp.web.errors import FormTokenError, InteractionLostError, form_token_refused, with_retry_after
 from idp.web.http import current_request
 from idp.web.i18n import in_words
@@ -39,7 +39,7 @@ _ENT_STATE_LIFETIME = timedelta(minutes=15)
 
 
 @blueprint.route("/adresse/confirmation", methods=["GET", "POST"])
-@leads_to_ent
+@declares(Trait.LEADS_TO_ENT)
 def waiting() -> Response:
     """« Consultez votre messagerie »: show the address; on a POST take the code, or send the message again.
 

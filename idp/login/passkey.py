@@ -24,7 +24,7 @@ from idp.sessions.guard import signed_in
 from idp.sessions.models import METHODS, PASSKEY_IN_HARDWARE, PASSKEY_IN_SOFTWARE, Session
 from idp.throttle import guard, limits
 from idp.throttle.limits import Limit
-from idp.web.declarations import leads_to_ent
+from idp.web.declarations import Trait, declares
 from idp.web.request_context import describe_device
 
 blueprint = Blueprint("passkey_sign_in", __name__)
@@ -37,7 +37,7 @@ def challenge() -> Response:
 
 
 @blueprint.get("/connexion/cle-d-acces")
-@leads_to_ent
+@declares(Trait.LEADS_TO_ENT)
 @signed_in
 def offer(_session: Session, _account: Account) -> Response:
     """Offer a passkey after the first sign-in; « Plus tard » leads to the next page at once."""

@@ -24,7 +24,7 @@ from idp.services import services
 from idp.sessions import after_activation, cookies, devices, liveness, manager, staying
 from idp.web import languages
 from idp.web.browser import forget_used_link, renew_form_token
-from idp.web.declarations import leads_to_ent
+from idp.web.declarations import Trait, declares
 from idp.web.errors import (
     FormTokenError,
     InteractionLostError,
@@ -40,7 +40,7 @@ blueprint = Blueprint("login", __name__)
 
 
 @blueprint.route("/connexion", methods=["GET", "POST"])
-@leads_to_ent
+@declares(Trait.LEADS_TO_ENT)
 def sign_in() -> Response:
     """Show the form; on a POST open a session or an activation, or show the one text for all failures."""
     interaction = store.current()

@@ -30,7 +30,7 @@ from idp.services import services
 from idp.stopping import stopping
 from idp.throttle import guard, limits
 from idp.web import http
-from idp.web.declarations import Declarations, for_programs, probe
+from idp.web.declarations import Declarations, Trait, declares
 from idp.web.door import Door
 from idp.web.http import Request
 
@@ -60,16 +60,14 @@ def add(door: Door) -> None:
 
 
 @blueprint.get("/healthz")
-@for_programs
-@probe
+@declares(Trait.FOR_PROGRAMS, Trait.PROBE)
 def alive() -> http.Response:
     """Answer that the process runs, without any other check."""
     return _alive(http.current_request())
 
 
 @blueprint.get("/readyz")
-@for_programs
-@probe
+@declares(Trait.FOR_PROGRAMS, Trait.PROBE)
 def ready() -> Response:
     """Return whether requests can be served; the answer names only the first reason why not.
 

@@ -31,7 +31,7 @@ from idp.registration.faults import RegistrationRefusedError
 from idp.registration.metadata import ClientMetadata
 from idp.services import services
 from idp.throttle import guard, limits
-from idp.web.declarations import for_programs
+from idp.web.declarations import Trait, declares
 from idp.web.errors import TooManyRequestsError
 from idp.web.http import Response
 from idp.web.request_context import remote_ip
@@ -90,7 +90,7 @@ def _answers_refusals(view: Callable[..., Response]) -> Callable[..., Response]:
     return answered
 
 
-@for_programs
+@declares(Trait.FOR_PROGRAMS)
 @_answers_refusals
 def register() -> Response:
     """Register the client that the JSON describes (RFC 7591, 3.1)."""
@@ -153,7 +153,7 @@ def _checked(invitation: ClientInvite, members: dict[str, Any], name: str) -> Cl
     return metadata
 
 
-@for_programs
+@declares(Trait.FOR_PROGRAMS)
 @_answers_refusals
 def manage(client_id: str) -> Response:
     """Read, replace or end a registration (RFC 7592 2)."""

@@ -25,7 +25,7 @@ from idp.desk.school_files.history import Past
 from idp.desk.school_files.policy import DECLINED, SENT, Decision
 from idp.desk.staff import sessions
 from idp.services import services
-from idp.web.declarations import takes_files
+from idp.web.declarations import Trait, declares
 from idp.web.http import MAX_UPLOAD, current_request
 from idp.web.redirects import see_other
 
@@ -103,7 +103,7 @@ def _declined_by_the_head() -> Iterator[Tile]:
 
 @blueprint.get("/fichiers")
 @needs(Right.IMPORT_FILES)
-@takes_files
+@declares(Trait.TAKES_FILES)
 def show() -> Response:
     """Show the form for files, the checks that wait for a decision, and the former imports."""
     kept = kept_forms.current()
@@ -113,7 +113,7 @@ def show() -> Response:
 
 @blueprint.post("/fichiers")
 @needs(Right.IMPORT_FILES)
-@takes_files
+@declares(Trait.TAKES_FILES)
 @keeps("uai", "remplacer")
 def upload() -> Response:
     """Take files and check them."""

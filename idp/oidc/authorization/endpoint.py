@@ -31,7 +31,7 @@ from idp.services import services
 from idp.sessions import cookies, liveness, manager
 from idp.throttle import counters, limits
 from idp.web import endpoints
-from idp.web.declarations import acts_on_get
+from idp.web.declarations import Trait, declares
 from idp.web.endpoints import Endpoint
 from idp.web.errors import InteractionLostError, TooManyRequestsError
 from idp.web.http import Request, Response, see_other
@@ -42,7 +42,7 @@ _LIVE = "live session"
 _FAPI2_CODE_LIFETIME = timedelta(seconds=60)
 
 
-@acts_on_get
+@declares(Trait.ACTS_ON_GET)
 def authorize(request: Request) -> Response:
     """Issue a code at once, or redirect to the first step that is owed (`/authorize`)."""
     encoded = request.query_string
@@ -96,7 +96,7 @@ def _begin(request: Request, encoded: bytes, client: Registration, requested: Au
     return _dispatch(request, Interaction(request=requested, profile=profile), client)
 
 
-@acts_on_get
+@declares(Trait.ACTS_ON_GET)
 def resume(request: Request) -> Response:
     """Redirect to the next step that is owed, or issue the code (`/authorize/resume`)."""
     if seconds := _seconds_to_wait():
@@ -149,7 +149,7 @@ def _enter(client: Registration) -> Response:
     return endpoints.render("oidc/deja_connecte.html", dest=client)
 
 
-@acts_on_get
+@declares(Trait.ACTS_ON_GET)
 def deny(_request: Request) -> Response:
     """Send `access_denied` to the client, because the person declined a step or turned back (`/authorize/refus`).
 

@@ -29,7 +29,7 @@ from idp.oidc.claims import release
 from idp.oidc.logout import front_channel
 from idp.sessions import manager
 from idp.sessions.models import Session
-from idp.web.declarations import leads_to_ent
+from idp.web.declarations import Trait, declares
 from idp.web.errors import InteractionLostError
 from idp.web.http import current_request
 from idp.web.redirects import see_other
@@ -80,7 +80,7 @@ def _other_account_url(interaction: Interaction, requested: AuthorizationRequest
     return store.page_url("login.sign_in", again)
 
 
-@leads_to_ent
+@declares(Trait.LEADS_TO_ENT)
 def is_it_you() -> Response:
     """Ask whether the account is the right one; on a POST, note the answer and resume, or sign out."""
     if request.method == "POST":
@@ -106,7 +106,7 @@ def _sign_out(interaction: Interaction, session: Session) -> Response:
     return response
 
 
-@leads_to_ent
+@declares(Trait.LEADS_TO_ENT)
 def agree() -> Response:
     """Show the data that the ENT receives; on a POST, note the agreement of this session's person and resume."""
     if request.method == "POST":

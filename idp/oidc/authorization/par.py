@@ -18,7 +18,7 @@ from idp.oidc.client_auth import client as clients
 from idp.oidc.client_auth import dpop
 from idp.services import services
 from idp.throttle import guard, limits
-from idp.web.declarations import for_programs
+from idp.web.declarations import Trait, declares
 from idp.web.endpoints import Endpoint
 from idp.web.errors import TooManyRequestsError
 from idp.web.http import Request, Response
@@ -29,7 +29,7 @@ _MAX_STORED_LENGTH = 16_000
 the name of a public client."""
 
 
-@for_programs
+@declares(Trait.FOR_PROGRAMS)
 def push(request: Request) -> Response:
     """Store an authorization request and return its `request_uri`."""
     try:

@@ -27,7 +27,7 @@ from idp.oidc.models import Token
 from idp.services import services
 from idp.sessions import cookies
 from idp.sessions.models import Session
-from idp.web.declarations import for_other_sites
+from idp.web.declarations import Trait, declares
 from idp.web.security import POLICY
 
 SECONDS = 3  # how long the page waits for the frames before it redirects
@@ -97,7 +97,7 @@ def session_state_of(state: str, client_id: str, redirect_uri: str) -> str:
     return f"{hashlib.sha256(text.encode()).hexdigest()}.{salt}"
 
 
-@for_other_sites
+@declares(Trait.FOR_OTHER_SITES)
 def check_session() -> Response:
     """Return the page for the frames of ENTs (Management, 3.2), which is the same for everybody."""
     response = make_response(render_template("oidc/session.html", cookie=cookies.browser_state_name()))

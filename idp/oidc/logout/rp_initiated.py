@@ -29,7 +29,7 @@ from idp.oidc.tokens.issued import read_id_token
 from idp.services import services
 from idp.sessions import devices, manager
 from idp.sessions.models import Session
-from idp.web.declarations import acts_on_get, leads_to_ent
+from idp.web.declarations import Trait, declares
 from idp.web.http import current_request
 from idp.web.redirects import see_other
 from idp.web.security import check_form_token
@@ -56,8 +56,7 @@ class _LogoutPlan:
     fields: Mapping[str, str] = field(default_factory=dict)
 
 
-@acts_on_get
-@leads_to_ent
+@declares(Trait.ACTS_ON_GET, Trait.LEADS_TO_ENT)
 def logout() -> Response:
     """End the session: at once if the hint is its own ID token, after a confirmation otherwise."""
     confirmed = request.method == "POST" and "csrf_token" in request.form

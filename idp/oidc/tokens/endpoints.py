@@ -33,13 +33,13 @@ from idp.oidc.parameters import ParameterError, ParsedRequest, parse
 from idp.oidc.store.contract import Holder
 from idp.oidc.tokens import issued
 from idp.services import services
-from idp.web.declarations import for_programs
+from idp.web.declarations import Trait, declares
 from idp.web.endpoints import Endpoint
 from idp.web.errors import ServiceBusyError
 from idp.web.http import Request, Response, json_response
 
 
-@for_programs
+@declares(Trait.FOR_PROGRAMS)
 def userinfo(request: Request) -> Response:
     """Return the claims that the scope, the claims request and the client's registration release."""
     try:
@@ -66,7 +66,7 @@ def _signed(client: Registration, claims: dict[str, Any]) -> Response:
     return Response(token, content_type="application/jwt")
 
 
-@for_programs
+@declares(Trait.FOR_PROGRAMS)
 def revoke(request: Request) -> Response:
     """Revoke the token; answer 200 also for an unknown or invalid token (2.2), an error for another client's (2.1).
 
@@ -84,7 +84,7 @@ def revoke(request: Request) -> Response:
     return clients.answer({})
 
 
-@for_programs
+@declares(Trait.FOR_PROGRAMS)
 def introspect(request: Request) -> Response:
     """Return the state of a token; `{"active": false}` without a reason for an invalid token."""
     try:
@@ -121,7 +121,7 @@ def _members(client: Registration, token: Token, account: Account) -> dict[str, 
 _GRANT = "grant type"  # the name under which a request keeps its grant type
 
 
-@for_programs
+@declares(Trait.FOR_PROGRAMS)
 def token(request: Request) -> Response:
     """Exchange a code or a refresh token for tokens."""
     try:
