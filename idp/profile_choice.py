@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from flask import Blueprint, Response, make_response, render_template, request
+from flask import Blueprint, Response, abort, make_response, render_template, request
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import select
 
@@ -15,7 +15,6 @@ from idp.interaction import store
 from idp.services import services
 from idp.web.browser import cookie_name, cookie_options
 from idp.web.declarations import Trait, declares
-from idp.web.errors import not_found
 from idp.web.http import current_request
 from idp.web.redirects import see_other
 
@@ -116,7 +115,7 @@ def elsewhere() -> Response | str:
     interaction = store.current()
     profile = _BY_KEY.get(interaction.profile) if interaction else None
     if profile is None or profile.key == PARENT:
-        not_found()
+        abort(404)
     client = store.client_of(interaction)
     doors = dict(client.profile_uris) if client else {}
     return make_response(

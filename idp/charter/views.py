@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from flask import Blueprint, Response, make_response, render_template, request
+from flask import Blueprint, Response, abort, make_response, render_template, request
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 from markupsafe import Markup
@@ -25,7 +25,7 @@ from idp.sessions import manager
 from idp.sessions.guard import signed_in
 from idp.sessions.models import Session
 from idp.web.declarations import Trait, declares
-from idp.web.errors import InteractionLostError, not_found
+from idp.web.errors import InteractionLostError
 from idp.web.forms import Form
 from idp.web.redirects import see_other
 from idp.web.request_context import remote_ip
@@ -174,10 +174,10 @@ def read(_session: Session, account: Account, version: str) -> Response:
     try:
         chosen = db.session.get(CharterVersion, uuid.UUID(version))
     except ValueError:
-        not_found()
+        abort(404)
     client = db.session.scalar(_mine(account).where(Client.id == chosen.client_id)) if chosen else None
     if chosen is None or client is None:
-        not_found()
+        abort(404)
     acceptance = db.session.get(CharterAcceptance, (account.id, chosen.id))
     html = render_template(
         "charter/charte_lue.html",

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from flask import Blueprint, Response, make_response, render_template, request, url_for
+from flask import Blueprint, Response, abort, make_response, render_template, request, url_for
 from flask_babel import gettext, ngettext
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import select
@@ -30,7 +30,6 @@ from idp.operations.personal_data import export as personal_export
 from idp.operations.personal_data import rights
 from idp.operations.personal_data.rights import Kept
 from idp.services import services
-from idp.web.errors import not_found
 from idp.web.forms import PlainField
 from idp.web.redirects import see_other
 
@@ -211,7 +210,7 @@ def erased(key: uuid.UUID) -> Response:
     of_person = AuditEntry.account_id == key, AuditEntry.kind == AccountErased.kind
     entry = db.session.scalar(select(AuditEntry).where(*of_person, access.journal()).limit(1))
     if entry is None:
-        not_found()
+        abort(404)
     names = entry.details.get("kept", [])
     stayed = [sentence for name in names if (sentence := what_stayed(str(name)))]
     return make_response(render_template("desk/people/efface.html", stayed=stayed, key=key))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from flask import Blueprint, Response, make_response, render_template, request, url_for
+from flask import Blueprint, Response, abort, make_response, render_template, request, url_for
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import func, or_, select
@@ -29,7 +29,6 @@ from idp.sessions import listed, liveness, manager
 from idp.sessions.guard import proved_recently, signed_in
 from idp.sessions.models import DeviceSession, Session
 from idp.throttle.limits import network_of
-from idp.web.errors import not_found
 from idp.web.i18n import day, instant_in_words
 from idp.web.redirects import see_other
 from idp.web.request_context import Device, describe_device, device_of_code, remote_ip
@@ -255,9 +254,9 @@ def end(session: Session, account: Account) -> Response:
     try:
         key = uuid.UUID(request.form.get("connexion", "")[:36])
     except ValueError:
-        not_found()
+        abort(404)
     if not end_one(account, session, key):
-        not_found()
+        abort(404)
     return see_other(url_for("connections.show", fait="appareil"))
 
 

@@ -25,7 +25,7 @@ from idp.services import services
 from idp.sessions.guard import signed_in, typed_password_recently
 from idp.sessions.models import Session
 from idp.throttle import guard, limits
-from idp.web.errors import TooManyRequestsError, not_found
+from idp.web.errors import TooManyRequestsError
 from idp.web.forms import Form, PlainField
 from idp.web.i18n import day, instant_in_words
 from idp.web.redirects import see_other
@@ -123,7 +123,7 @@ def rename(_session: Session, account: Account) -> Response:
     """Give a passkey another name."""
     form = KeyForm()
     if not keys.rename(account.id, _key(form), _name(form)):
-        not_found()
+        abort(404)
     return see_other(url_for("account_passkeys.show", fait="nommee"))
 
 
@@ -134,7 +134,7 @@ def remove(session: Session, account: Account) -> Response:
     if not typed_password_recently(session):
         return _ask_password()
     if not _remove(account.id, session.id, _key(KeyForm())):
-        not_found()
+        abort(404)
     return see_other(url_for("account_passkeys.show", fait="retiree"))
 
 
@@ -182,4 +182,4 @@ def _key(form: KeyForm) -> uuid.UUID:
     try:
         return uuid.UUID(form.key.data or "")
     except ValueError:
-        not_found()
+        abort(404)

@@ -1,10 +1,9 @@
 """Error pages and JSON errors, with a reference number that the log has too."""
 
 from types import TracebackType
-from typing import NoReturn
 
 import structlog
-from flask import Flask, Response, abort, make_response, render_template, request
+from flask import Flask, Response, make_response, render_template, request
 from flask_babel import gettext
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -91,11 +90,6 @@ class TooManyRequestsError(HTTPException):
         self.wait = wait
         self.sentence = sentence
         self.back = back
-
-
-def not_found() -> NoReturn:
-    """Abort with 404."""
-    abort(404)
 
 
 def _page(template: str, status: int, *, dest: object = None, **context: object) -> Response:

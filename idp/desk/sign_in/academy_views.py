@@ -8,7 +8,7 @@ that begin on a page of the desk.
 from http import HTTPStatus
 
 import structlog
-from flask import Blueprint, Response, make_response, render_template, request
+from flask import Blueprint, Response, abort, make_response, render_template, request
 from flask_babel import gettext
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
@@ -28,7 +28,6 @@ from idp.desk.team import invitations
 from idp.services import services
 from idp.throttle import guard
 from idp.web import redirects
-from idp.web.errors import not_found
 from idp.web.redirects import see_other
 
 blueprint = Blueprint("academy", __name__)
@@ -54,7 +53,7 @@ def begin() -> Response:
 def _configured() -> Settings:
     settings = services().settings
     if not settings.desk_oidc_issuer:
-        not_found()
+        abort(404)
     return settings
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
-from flask import Blueprint, Response, make_response, render_template, request, url_for
+from flask import Blueprint, Response, abort, make_response, render_template, request, url_for
 
 from idp.accounts.models import School
 from idp.audit import log
@@ -20,7 +20,6 @@ from idp.desk.statistics.figures import STATES, Row
 from idp.desk.statistics.suppression import Cell
 from idp.families.standing import Group
 from idp.spreadsheet import rows_to_csv
-from idp.web.errors import not_found
 
 WIDTH = 320
 _LABELS = 72
@@ -128,7 +127,7 @@ def export() -> Response:
     key = request.form.get("table", "")
     table = next((table for table in _figures(slice(None))["tables"] if table.key == key), None)
     if table is None:
-        not_found()
+        abort(404)
     rows = [*table.rows, *([table.total] if table.total else [])]
     content = b"".join(rows_to_csv(table.head, ([_for_spreadsheet(cell) for cell in row] for row in rows)))
     with unit_of_work():
