@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from flask import Blueprint, Response, abort, make_response, render_template, request
+from flask import Blueprint, Response, abort, render_template, request
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import select
 
@@ -16,7 +16,7 @@ from idp.services import services
 from idp.web.browser import cookie_name, cookie_options
 from idp.web.declarations import Trait, declares
 from idp.web.http import current_request
-from idp.web.redirects import see_other
+from idp.web.redirects import render_page, see_other
 
 _COOKIE = "profil"
 
@@ -118,15 +118,13 @@ def elsewhere() -> Response | str:
         abort(404)
     client = store.client_of(interaction)
     doors = dict(client.profile_uris) if client else {}
-    return make_response(
-        render_template(
-            "profile_choice/ailleurs.html",
-            dest=client,
-            profile=profile,
-            door_url=doors.get(profile.key, ""),
-            choose_url=store.page_url("profile_choice.choose", interaction),
-            back_url=store.decline_url(interaction),
-        )
+    return render_page(
+        "profile_choice/ailleurs.html",
+        dest=client,
+        profile=profile,
+        door_url=doors.get(profile.key, ""),
+        choose_url=store.page_url("profile_choice.choose", interaction),
+        back_url=store.decline_url(interaction),
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from flask import Blueprint, Response, abort, make_response, render_template, request, url_for
+from flask import Blueprint, Response, abort, request, url_for
 from flask_babel import gettext, ngettext
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import select
@@ -31,7 +31,7 @@ from idp.operations.personal_data import rights
 from idp.operations.personal_data.rights import Kept
 from idp.services import services
 from idp.web.forms import PlainField
-from idp.web.redirects import see_other
+from idp.web.redirects import render_page, see_other
 
 _KEPT: Mapping[str, Any] = {
     "pupils": _l("Les enfants : ce sont des élèves de l’établissement, et leur fiche part avec son fichier."),
@@ -97,7 +97,7 @@ class ErasureForm(DeskForm):
 def show() -> Response:
     """Show the search for a person, and how long data are kept."""
     rows = retention.rows(services().settings)
-    return make_response(render_template("desk/people/droits.html", search=Search(), retention=rows))
+    return render_page("desk/people/droits.html", search=Search(), retention=rows)
 
 
 @dataclass
@@ -122,7 +122,7 @@ def find() -> Response:
         search.faults["ecole"] = fault
     if not search.faults:
         search.results = service.find(services().settings, terms, Filters(schools=tuple(schools)))
-    return make_response(render_template("desk/people/recherche.html", search=search, most=service.MOST))
+    return render_page("desk/people/recherche.html", search=search, most=service.MOST)
 
 
 @blueprint.get("/droits/<uuid:key>")
@@ -135,7 +135,7 @@ def person(key: uuid.UUID) -> Response:
 
 def _person_page(account: Account, form: NoteForm) -> Response:
     done = str(_DONE.get(request.args.get("fait", ""), ""))
-    return make_response(render_template("desk/people/personne.html", account=account, form=form, done=done))
+    return render_page("desk/people/personne.html", account=account, form=form, done=done)
 
 
 @blueprint.post("/droits/<uuid:key>/copie")
@@ -180,9 +180,7 @@ def _erasure_page(account: Account, form: ErasureForm, obstacle: str = "") -> Re
     except RefusedError as refused:
         obstacle = family_pages.refusal(refused)
     stays = [what_stays(settings, item) for item in kept]
-    return make_response(
-        render_template("desk/people/effacement.html", account=account, form=form, stays=stays, obstacle=obstacle)
-    )
+    return render_page("desk/people/effacement.html", account=account, form=form, stays=stays, obstacle=obstacle)
 
 
 @blueprint.post("/droits/<uuid:key>/effacement")
@@ -213,7 +211,7 @@ def erased(key: uuid.UUID) -> Response:
         abort(404)
     names = entry.details.get("kept", [])
     stayed = [sentence for name in names if (sentence := what_stayed(str(name)))]
-    return make_response(render_template("desk/people/efface.html", stayed=stayed, key=key))
+    return render_page("desk/people/efface.html", stayed=stayed, key=key)
 
 
 subjects.register(

@@ -4,7 +4,7 @@ import math
 from contextlib import suppress
 from http import HTTPStatus
 
-from flask import Blueprint, Response, make_response, render_template, request
+from flask import Blueprint, Response, make_response, request
 from flask_babel import gettext
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -33,7 +33,7 @@ from idp.web.errors import (
     with_retry_after,
 )
 from idp.web.http import current_request
-from idp.web.redirects import see_other
+from idp.web.redirects import render_page, see_other
 from idp.web.request_context import remote_ip, user_agent
 
 blueprint = Blueprint("login", __name__)
@@ -189,28 +189,24 @@ def _session_answers(interaction: store.Interaction | None, *, typed: bool = Fal
 
 
 def _another_person(interaction: store.Interaction | None, form: SignInForm, account: Account) -> Response:
-    html = render_template(
+    return render_page(
         "login/autre_personne.html",
+        HTTPStatus.BAD_REQUEST,
         dest=store.client_of(interaction),
         form=form,
         person=account.short_name,
         continue_url=store.resume_url(interaction and interaction.without_person()),
     )
-    return make_response(html, HTTPStatus.BAD_REQUEST)
 
 
 def _refusal_page(interaction: store.Interaction | None, outcome: service.MustRenew | service.Closed) -> Response:
     where = {"dest": store.client_of(interaction), "sign_in_url": store.page_url("login.sign_in", interaction)}
     if isinstance(outcome, service.Closed):
         schools = directory.tellable(outcome.schools)
-        html = render_template("login/compte_ferme.html", outcome=outcome, schools=schools, **where)
-        return make_response(html)
+        return render_page("login/compte_ferme.html", outcome=outcome, schools=schools, **where)
     minutes = services().settings.reset_link_lifetime // 60
     wait_minutes = math.ceil(outcome.wait / 60)
-    html = render_template(
-        "login/a_renouveler.html", outcome=outcome, minutes=minutes, wait_minutes=wait_minutes, **where
-    )
-    return make_response(html)
+    return render_page("login/a_renouveler.html", outcome=outcome, minutes=minutes, wait_minutes=wait_minutes, **where)
 
 
 def _page(

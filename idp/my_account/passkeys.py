@@ -9,7 +9,7 @@ keys to remove, and its owner may always remove a key that somebody else added.
 import uuid
 from typing import Any
 
-from flask import Blueprint, Response, abort, jsonify, make_response, render_template, request, url_for
+from flask import Blueprint, Response, abort, jsonify, request, url_for
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 
@@ -28,7 +28,7 @@ from idp.throttle import guard, limits
 from idp.web.errors import TooManyRequestsError
 from idp.web.forms import Form, PlainField
 from idp.web.i18n import day, instant_in_words
-from idp.web.redirects import see_other
+from idp.web.redirects import render_page, see_other
 from idp.web.request_context import describe_device, user_agent
 
 blueprint = Blueprint("account_passkeys", __name__)
@@ -60,7 +60,7 @@ def show(session: Session, account: Account) -> Response:
 def _page(session: Session, account: Account, error: str = "") -> Response:
     form, known = KeyForm(), keys.of_account(account.id)
     form.name.data = form.name.data or describe_device(user_agent()).name
-    html = render_template(
+    return render_page(
         "my_account/cles.html",
         dest=None,
         new_key=form,
@@ -73,7 +73,6 @@ def _page(session: Session, account: Account, error: str = "") -> Response:
         has_typed_password=typed_password_recently(session),
         longest=keys.LONGEST_NAME,
     )
-    return make_response(html)
 
 
 def _in_words(key: Passkey) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from types import TracebackType
 
 import structlog
-from flask import Flask, Response, make_response, render_template, request
+from flask import Flask, Response, make_response, request
 from flask_babel import gettext
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -14,7 +14,7 @@ from idp.logging import frames
 from idp.metrics.catalogue import SHED
 from idp.web import endpoints, http, languages
 from idp.web.declarations import is_called_by_program
-from idp.web.redirects import page_of_button, shown_page
+from idp.web.redirects import page_of_button, render_page, shown_page
 from idp.web.request_context import request_id
 
 log = structlog.get_logger()
@@ -93,7 +93,7 @@ class TooManyRequestsError(HTTPException):
 
 
 def _page(template: str, status: int, *, dest: object = None, **context: object) -> Response:
-    return make_response(render_template(template, dest=dest, is_error=True, **context), status)
+    return render_page(template, status, dest=dest, is_error=True, **context)
 
 
 def _plain(error: HTTPException) -> Response:

@@ -31,7 +31,7 @@ from idp.registration.trial import checks
 from idp.registration.trial.findings import Finding
 from idp.services import services
 from idp.throttle import guard, limits
-from idp.web.redirects import see_other
+from idp.web.redirects import render_page, see_other
 
 blueprint = Blueprint("ents", __name__)
 
@@ -48,8 +48,7 @@ def show() -> Response:
     """Show the ENTs in scope; a single one with all that its page has."""
     clients = db.session.scalars(select(Client).where(access.clients()).order_by(Client.name)).all()
     only = summary.detail(clients[0]) if len(clients) == 1 else None
-    html = render_template("desk/ents/ents.html", clients=clients, ent=only, state=summary.state, **_common())
-    return make_response(html)
+    return render_page("desk/ents/ents.html", clients=clients, ent=only, state=summary.state, **_common())
 
 
 def _common() -> dict[str, object]:
@@ -85,7 +84,7 @@ def _common() -> dict[str, object]:
 def detail(key: UUID) -> Response:
     """Show an ENT in scope."""
     ent = summary.detail(access.client(key))
-    return make_response(render_template("desk/ents/ent.html", ent=ent, **_common()))
+    return render_page("desk/ents/ent.html", ent=ent, **_common())
 
 
 @blueprint.route("/ent/<uuid:key>/modifier", methods=["GET", "POST"])
@@ -128,7 +127,7 @@ def _registration_page(
     drawn: str = "",
     waits: bool = False,
 ) -> Response:
-    html = render_template(
+    return render_page(
         "desk/ents/modifier.html",
         form=form,
         client=client,
@@ -137,7 +136,6 @@ def _registration_page(
         waiting=_waiting_key(client) if client else "",
         scope_names=scope_names(),
     )
-    return make_response(html)
 
 
 def _waiting_key(client: Client) -> str:
@@ -266,19 +264,18 @@ def _ways(*, has_two: bool) -> dict[str, str]:
 
 
 def _secret_page(client: Client, form: SecretForm) -> Response:
-    html = render_template(
+    return render_page(
         "desk/ents/secret.html",
         form=form,
         client=client,
         sentences=summary.secret_sentences(client),
         has_secret=summary.has_secret(client),
     )
-    return make_response(html)
 
 
 def _shown_once(client: Client, secret: str, *, is_new: bool = False) -> Response:
     until = client.former_secret_until
-    html = render_template(
+    return render_page(
         "desk/ents/une_fois.html",
         client=client,
         secret=secret,
@@ -286,7 +283,6 @@ def _shown_once(client: Client, secret: str, *, is_new: bool = False) -> Respons
         is_new=is_new,
         issuer=services().settings.issuer,
     )
-    return make_response(html)
 
 
 TRIAL_SECONDS = 20.0  # of a thread: an ENT may name hosts that never answer

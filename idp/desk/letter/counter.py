@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 from datetime import timedelta
 
-from flask import Blueprint, Response, make_response, render_template, url_for
+from flask import Blueprint, Response, url_for
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import select
@@ -43,7 +43,7 @@ from idp.throttle import guard
 from idp.throttle.guard import Wait
 from idp.throttle.limits import FIRST_LETTERS
 from idp.web.forms import PlainField
-from idp.web.redirects import see_other
+from idp.web.redirects import render_page, see_other
 
 _AGAIN = timedelta(minutes=15)
 _NEW_FOR = timedelta(days=30)
@@ -208,18 +208,16 @@ def _children(account: Account) -> str:
 
 
 def _page(account: Account, form: LetterForm, refusal: str = "", fault: str = "") -> Response:
-    return make_response(
-        render_template(
-            "desk/letter/nouveau_courrier.html",
-            account=account,
-            children=_children(account),
-            back=url_for("accounts.show", account=account.id),
-            form=form,
-            needs_proof=account.has_been_active,
-            refusal=prints.REFUSALS[refusal] if refusal else "",
-            fault=prints.REFUSALS[fault] if fault else "",
-            effects=_effects(account),
-        )
+    return render_page(
+        "desk/letter/nouveau_courrier.html",
+        account=account,
+        children=_children(account),
+        back=url_for("accounts.show", account=account.id),
+        form=form,
+        needs_proof=account.has_been_active,
+        refusal=prints.REFUSALS[refusal] if refusal else "",
+        fault=prints.REFUSALS[fault] if fault else "",
+        effects=_effects(account),
     )
 
 

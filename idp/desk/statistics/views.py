@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
-from flask import Blueprint, Response, abort, make_response, render_template, request, url_for
+from flask import Blueprint, Response, abort, request, url_for
 
 from idp.accounts.models import School
 from idp.audit import log
@@ -20,6 +20,7 @@ from idp.desk.statistics.figures import STATES, Row
 from idp.desk.statistics.suppression import Cell
 from idp.families.standing import Group
 from idp.spreadsheet import rows_to_csv
+from idp.web.redirects import render_page
 
 WIDTH = 320
 _LABELS = 72
@@ -84,14 +85,12 @@ def show() -> Response:
     number = min(max(request.args.get("page", 1, type=int), 1), 1000)
     nothing = {"weeks": None, "classes": None, "summary": "", "closed": 0, "at": None, "next": ""}
     shown = _figures(slice((number - 1) * _PAGE, number * _PAGE), url_for("statistics.show", page=number + 1))
-    return make_response(
-        render_template(
-            "desk/statistics/activation.html",
-            states=[(state.value, title) for state, title in zip(STATES, tables.titles(), strict=True)],
-            may_force=access.may(Right.FORCE_PASSWORDS),
-            hides=not access.own_spec().is_at_school,
-            **{**nothing, **shown},
-        )
+    return render_page(
+        "desk/statistics/activation.html",
+        states=[(state.value, title) for state, title in zip(STATES, tables.titles(), strict=True)],
+        may_force=access.may(Right.FORCE_PASSWORDS),
+        hides=not access.own_spec().is_at_school,
+        **{**nothing, **shown},
     )
 
 

@@ -14,7 +14,7 @@ person's children and links to their ENTs. The client gets no response, or `acce
 
 from dataclasses import replace
 
-from flask import Response, make_response, render_template, request, url_for
+from flask import Response, request, url_for
 
 from idp.accounts import account_state, directory
 from idp.accounts.models import School
@@ -32,7 +32,7 @@ from idp.sessions.models import Session
 from idp.web.declarations import Trait, declares
 from idp.web.errors import InteractionLostError
 from idp.web.http import current_request
-from idp.web.redirects import see_other
+from idp.web.redirects import render_page, see_other
 from idp.web.security import check_form_token
 
 
@@ -60,7 +60,7 @@ def not_this_ent() -> Response:
     schools = directory.schools(account)
     # the present school of a former child is not named: the person may not learn it
     of_letter = db.session.get(School, account.letter_school_id) if account.letter_school_id and not schools else None
-    html = render_template(
+    return render_page(
         "oidc/autre_ent.html",
         dest=client,
         account=account,
@@ -71,7 +71,6 @@ def not_this_ent() -> Response:
         other_account_url=_other_account_url(interaction, requested),
         sign_out_url=url_for("oidc.logout"),
     )
-    return make_response(html)
 
 
 def _other_account_url(interaction: Interaction, requested: AuthorizationRequest) -> str:
@@ -94,7 +93,7 @@ def is_it_you() -> Response:
         if "autre" in request.form:
             return _sign_out(interaction, session)
         return see_other(store.resume_url(replace(interaction, recognised=session.sid)))
-    return make_response(render_template("oidc/est_ce_vous.html", dest=client, name=account.short_name))
+    return render_page("oidc/est_ce_vous.html", dest=client, name=account.short_name)
 
 
 def _sign_out(interaction: Interaction, session: Session) -> Response:
@@ -118,7 +117,7 @@ def agree() -> Response:
     session, account = signed_in
     if request.method == "POST":
         return see_other(store.resume_url(replace(interaction, agreed=session.sid)))
-    html = render_template(
+    return render_page(
         "oidc/accord.html",
         dest=client,
         account=account,
@@ -131,4 +130,3 @@ def agree() -> Response:
         policy_uri=client.policy_uri,
         refuse_url=store.decline_url(interaction),
     )
-    return make_response(html)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
-from flask import Response, make_response, render_template, request
+from flask import Response, make_response, request
 from sqlalchemy import select
 
 from idp.accounts.models import Account
@@ -31,7 +31,7 @@ from idp.sessions import devices, manager
 from idp.sessions.models import Session
 from idp.web.declarations import Trait, declares
 from idp.web.http import current_request
-from idp.web.redirects import see_other
+from idp.web.redirects import render_page, see_other
 from idp.web.security import check_form_token
 
 _FORM_FIELDS = ("client_id", "id_token_hint", "post_logout_redirect_uri", "state")
@@ -68,8 +68,7 @@ def logout() -> Response:
     current = plan.current
     # A POST that is too long for a redirect comes without cookies from another site; the confirmation's form has them.
     if not confirmed and (request.method == "POST" or (current and (plan.fault or not plan.own_session))):
-        html = render_template("oidc/deconnexion.html", dest=plan.client, fields=plan.fields, code=plan.fault)
-        return make_response(html)
+        return render_page("oidc/deconnexion.html", dest=plan.client, fields=plan.fields, code=plan.fault)
     ent = plan.client or (_ent_of(*current) if current else None)
     frames = front_channel.frames(current[0]) if current else []
     if current:
@@ -80,7 +79,7 @@ def logout() -> Response:
     elif plan.target:
         response = see_other(plan.target)
     else:
-        response = make_response(render_template("oidc/deconnecte.html", dest=ent, code=plan.fault))
+        response = render_page("oidc/deconnecte.html", dest=ent, code=plan.fault)
     manager.clear_cookie(response)
     return response
 
