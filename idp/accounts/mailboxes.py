@@ -25,8 +25,7 @@ from idp.config import Settings
 from idp.db import db
 from idp.mail.emails import fold_email
 
-_MOST = 20
-"""The most accounts of one mailbox that are compared with a new one."""
+_MOST = 20  # the most accounts of one mailbox that are compared with a new one
 
 
 def tell_file_mailbox(settings: Settings, account: Account, email: str | None) -> None:

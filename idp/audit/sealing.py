@@ -22,8 +22,7 @@ from idp.audit.models import AuditBeginning, AuditEntry, AuditSeal
 from idp.clock import now
 from idp.db import db, retry_unit_of_work
 
-BATCH = 500
-"""The most entries of a seal, and of the transaction that writes it."""
+BATCH = 500  # the most entries of a seal, and of the transaction that writes it
 
 _MOST_CONFLICTS = 20
 _T = TypeVar("_T")

@@ -123,8 +123,7 @@ SECTIONS = {
     "ENTs": ("client", "charter"),
 }
 """The commands in the order of `idp --help`."""
-_WHOLE = 200
-"""Characters of the longest first sentence of a help."""
+_WHOLE = 200  # characters of the longest first sentence of a help
 
 
 class _Commands(UserDict[str, Any]):

@@ -46,8 +46,7 @@ MISSING: Mapping[Missing, Any] = {
     Missing.CONFIRMATION: _l("adresse mail à confirmer, par le code ou le lien du mail"),
     Missing.EMAIL: _l("adresse mail à donner"),
 }
-_RARE = (Group.BLOCKED, Group.RELETTER)
-"""The states after a change of passwords."""
+_RARE = (Group.BLOCKED, Group.RELETTER)  # the states after a change of passwords
 
 
 @dataclass(frozen=True)

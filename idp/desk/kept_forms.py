@@ -58,8 +58,7 @@ class KeptForm(UuidKey, Base):
 _View = TypeVar("_View", bound=Callable[..., Any])
 
 LIFETIME = timedelta(minutes=15)
-MOST = 10
-"""Forms that are kept for one person, at most: the oldest goes first."""
+MOST = 10  # forms that are kept for one person, at most: the oldest goes first
 _PURPOSE = "desk kept form"
 _KEPT_FIELDS = "idp_desk_kept_fields"
 

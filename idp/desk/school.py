@@ -31,8 +31,7 @@ from idp.services import services
 from idp.web.forms import PlainField
 from idp.web.redirects import render_page, see_other
 
-MOST = 20
-"""The most schools among whose families one search looks."""
+MOST = 20  # the most schools among whose families one search looks
 
 
 def matching(words: str) -> Select[School]:

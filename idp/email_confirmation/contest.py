@@ -44,12 +44,9 @@ from idp.web.redirects import render_page, see_other
 class Standing(Enum):
     """The state of the account's address, seen from the mailbox of the link."""
 
-    OURS = "ours"
-    """The account's address is this mailbox."""
-    CHANGED = "changed"
-    """The account has another address, and nobody contests it."""
-    CONTESTED = "contested"
-    """The address is contested until the school decides."""
+    OURS = "ours"  # the account's address is this mailbox
+    CHANGED = "changed"  # the account has another address, and nobody contests it
+    CONTESTED = "contested"  # the address is contested until the school decides
 
 
 @dataclass(frozen=True)

@@ -44,14 +44,11 @@ class Readiness(NamedTuple):
     cause: str = ""
 
 
-ECHO_HEADER = "Idp-Doctor"
-"""The header by which `idp doctor` asks what arrives."""
+ECHO_HEADER = "Idp-Doctor"  # the header by which `idp doctor` asks what arrives
 _ECHO_SECONDS = 60
 _READY = "ok"
-_OF_ONE_NODE = {"secret_key_file", "metrics_bind", "hash_concurrency"}
-"""The settings that may differ between nodes."""
-_OF_DESK = "team"
-"""A blueprint that only the application of the desk has."""
+_OF_ONE_NODE = {"secret_key_file", "metrics_bind", "hash_concurrency"}  # the settings that may differ between nodes
+_OF_DESK = "team"  # a blueprint that only the application of the desk has
 
 
 def add(door: Door) -> None:

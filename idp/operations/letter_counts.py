@@ -22,8 +22,7 @@ from idp.letters.recipients import PrintError, class_order
 from idp.statements import index_only
 
 _SCHOOLS_AT_ONCE = 20
-_FAMILY = 2
-"""Accounts that may share a mailbox without being reported: two parents."""
+_FAMILY = 2  # accounts that may share a mailbox without being reported: two parents
 _UNCONFIRMED = (Group.UNCONFIRMED, Group.RELETTER)
 _ACTIVE = (Group.ACTIVE, Group.BLOCKED, *_UNCONFIRMED)
 

@@ -17,8 +17,7 @@ from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import DEAD, Outcome
 from idp.terminal import AS_JSON, YES, confirm, table
 
-MOST_IDS = 200
-"""The number of messages that one event names: a line of the journal of about 8 kB."""
+MOST_IDS = 200  # the number of messages that one event names: a line of the journal of about 8 kB
 _SHOWN = ("id", "kind", "outcome", "attempts", "available_at", "created_at", "last_error")
 _IDS = click.argument("ids", nargs=-1, type=click.UUID, metavar="[ID]…")
 _DEAD = click.option("--dead", is_flag=True, help="All dead messages.")

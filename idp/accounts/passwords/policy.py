@@ -36,8 +36,7 @@ EXAMPLES = {
 _LONG_WORD = 4
 _SHORT_WORD = 2
 _FEW_SIGNS = 4
-_MANY_WORDS = 3
-"""A password with this many words of the example counts as the example."""
+_MANY_WORDS = 3  # a password with this many words of the example counts as the example
 _YEAR = re.compile(r"(?:19|20)\d\d")
 _LOOK_ALIKES = str.maketrans("013457@$!", "oieastasi")
 _RUN = re.compile(r"[^\W_]+")

@@ -19,8 +19,7 @@ from idp.desk.kept_forms import DeskForm, keeps
 from idp.web.forms import PlainField
 from idp.web.redirects import render_page, see_other
 
-LONGEST_TYPED = 20_000
-"""Characters of a charter that is typed into the page; `idp charter publish` takes a longer one."""
+LONGEST_TYPED = 20_000  # characters of a charter that is typed into the page; `idp charter publish` takes a longer one
 
 
 class CharterForm(DeskForm):

@@ -287,8 +287,7 @@ def _shown_once(client: Client, secret: str, *, is_new: bool = False) -> Respons
 
 TRIAL_SECONDS = 20.0  # of a thread: an ENT may name hosts that never answer
 """After so many seconds a trial begins no further check; each request has its own deadline."""
-MOST_AT_ONCE = 3
-"""The trials that run at once in a process: a small part of its threads."""
+MOST_AT_ONCE = 3  # the trials that run at once in a process: a small part of its threads
 _lock = threading.Lock()
 _running: set[UUID] = set()
 

@@ -363,8 +363,7 @@ class NamedGroup(NamedTuple):
     is_open: bool = False
 
 
-MOST_OPEN = 50
-"""More names than these are folded, by class."""
+MOST_OPEN = 50  # more names than these are folded, by class
 
 
 def named_groups(

@@ -52,8 +52,7 @@ class SendingForm(DeskForm):
 
 blueprint = Blueprint("files", __name__)
 _SHOWN_JOBS = 5
-_UNFOLDED = 10
-"""How many lines of a kind a page shows at once: the decision below them stays within reach."""
+_UNFOLDED = 10  # how many lines of a kind a page shows at once: the decision below them stays within reach
 
 
 @home.source(Right.IMPORT_FILES)

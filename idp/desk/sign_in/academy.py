@@ -34,8 +34,7 @@ CALLBACK = "/connexion/academie/retour"
 _SEALED = "academy sign-in"
 _OK = 200
 _LONGEST = 2000
-LEEWAY = timedelta(seconds=30)
-"""How far the clocks of the two services may differ."""
+LEEWAY = timedelta(seconds=30)  # how far the clocks of the two services may differ
 _MOST_KEYS = 20
 _LONGEST_SUBJECT = 255
 

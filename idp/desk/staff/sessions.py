@@ -55,8 +55,7 @@ class SignedIn:
 class Missed(enum.Enum):
     """Why a right proof changed nothing."""
 
-    OTHER_FIRST = "other_first"
-    """Another proof of the session came first: the browser has the cookie of that one."""
+    OTHER_FIRST = "other_first"  # another proof of the session came first: the browser has the cookie of that one
     SESSION_ENDED = "session_ended"
 
 

@@ -24,13 +24,11 @@ from idp.web.redirects import render_page
 
 WIDTH = 320
 _LABELS = 72
-_MARGIN = 10
-"""The letters of a name that the labels have room for."""
+_MARGIN = 10  # the letters of a name that the labels have room for
 _ROW = 22
 _HEIGHT = 120
 _ACTIVE = Group.ACTIVE.value
-_APART = 3
-"""The fewest weeks from one label to the next."""
+_APART = 3  # the fewest weeks from one label to the next
 
 
 @dataclass(frozen=True)

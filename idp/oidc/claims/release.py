@@ -48,8 +48,7 @@ SET_BY_OPERATORS = frozenset({*SETTABLE_PROFILE, "phone_number", "phone_number_v
 USERNAME = "preferred_username"
 """The identifier that the person signs in with: released only to clients registered with `release_username`."""
 
-_GUARDIAN = "National_2"
-"""The profile of everybody who has an account (SDET, `ENTPersonProfils`)."""
+_GUARDIAN = "National_2"  # the profile of everybody who has an account (SDET, `ENTPersonProfils`)
 
 CLAIMS_BY_SCOPE = {
     "profile": (

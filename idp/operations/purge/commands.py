@@ -44,8 +44,7 @@ ENDED_KEPT = timedelta(days=7)
 SWITCHED_OFF_KEPT = timedelta(days=1)
 """How long device sessions stay after `IDP_STAY_DAYS=0`: longer than a session that one of them opened."""
 SENT_KEPT = timedelta(days=30)
-PROOFS_KEPT = timedelta(days=1)
-"""How long proofs are kept beyond their end, in case the purging node's clock is wrong."""
+PROOFS_KEPT = timedelta(days=1)  # how long proofs are kept beyond their end, in case the purging node's clock is wrong
 
 _AGED: Sequence[tuple[str, Any, timedelta]] = (
     ("links", OneTimeLink.expires_at, ENDED_KEPT),

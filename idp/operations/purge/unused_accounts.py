@@ -42,8 +42,7 @@ from idp.operations import batches
 from idp.passkeys.models import Passkey, PasskeyUser
 from idp.sessions.models import DeviceSession, Session
 
-DISABLED_KEPT = timedelta(days=90)
-"""How long a disabled account can be enabled again."""
+DISABLED_KEPT = timedelta(days=90)  # how long a disabled account can be enabled again
 LONGEST_AFTER_DEPARTURE = timedelta(days=5 * 366)
 """How long a pupil who left is kept at most for a closing, because the pupil may return."""
 

@@ -25,13 +25,11 @@ from idp.rostering.records import Issue, Place, Severity
 LONGEST_CELL = 131_072
 LONGEST_LINE = 1 << 20
 MOST_COLUMNS = 1_000
-MOST_LINES = 20
-"""The most physical lines of one row: a cell with a postal address may have line breaks."""
+MOST_LINES = 20  # the most physical lines of one row: a cell with a postal address may have line breaks
 
 DELIMITERS = ";\t,"
 
-ROWS_PER_TICK = 100
-"""How many rows are read between two calls of `Source.tick`."""
+ROWS_PER_TICK = 100  # how many rows are read between two calls of `Source.tick`
 
 _IN_MEMORY = 16 << 20
 _CHUNK = 1 << 16

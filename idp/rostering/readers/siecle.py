@@ -330,8 +330,7 @@ _CONTENTS: Mapping[str, type[_Students | _Guardians]] = {
     "BEE_RESPONSABLES": _Guardians,
     "BEE_EPHC_RESPONSABLES": _Guardians,
 }
-ROOTS = frozenset(_CONTENTS)
-"""The roots of the exports about families."""
+ROOTS = frozenset(_CONTENTS)  # the roots of the exports about families
 
 
 def read(source: "Source", form: Form) -> Iterator[Record]:
