@@ -146,7 +146,6 @@ def _others_at(account: Account, email: str) -> Iterator[Account]:
 
 
 def _known_pairs(account: Account) -> set[uuid.UUID | None]:
-    """Return the ids of the accounts that a notice of a shared mailbox already names together with this one."""
     notice = SchoolNotice
     pairs = db.session.execute(
         select(notice.account_id, notice.other_account_id).where(

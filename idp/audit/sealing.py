@@ -125,7 +125,6 @@ def _drop_some() -> int:
 
 
 def _retried(step: Callable[[], _T]) -> _T:
-    """Run `step` as a unit of work; retry if another transaction wrote the same row first."""
     for _ in range(_MOST_CONFLICTS):
         try:
             return retry_unit_of_work(step)

@@ -150,7 +150,6 @@ class _Group(click.Group):
 
 
 def _write_whole_helps(group: click.Group) -> None:
-    """Let the help of a group, and of the groups in it, list its commands with their whole first sentences."""
     for command in group.commands.values():
         if isinstance(command, click.Group):
             _write_whole_helps(command)

@@ -114,7 +114,7 @@ class Search:
 @needs(Right.SERVE_RIGHTS, fresh=True)
 def find() -> Response:
     """Find a person by a name, a pupil, an identifier or a mail address, and by the school if one is typed."""
-    search = Search(fields.search_words(), fields.school_words())
+    search = Search(fields.searched("q"), fields.searched("ecole"))
     terms, (schools, fault) = Terms.parse(search.text), find_typed(search.school)
     if terms.is_empty:
         search.faults["q"] = gettext("Tapez au moins trois lettres d’un nom, un identifiant ou une adresse mail.")

@@ -146,7 +146,7 @@ def show() -> Response:
     own = access.post().school
     if own is not None:
         return access.proof_first() or _page(access.school(own.id))
-    words = fields.search_words()
+    words = fields.searched("q")
     rows = db.session.scalars(matching(words).limit(_MOST_ROWS + 1)).all()
     return render_page(
         "desk/school/etablissements.html", schools=rows[:_MOST_ROWS], typed=words, is_cut=len(rows) > _MOST_ROWS

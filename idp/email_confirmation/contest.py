@@ -89,7 +89,6 @@ def _account_of(link: Link) -> Account | None:
 
 
 def _redeem(purpose: Purpose, value: str) -> tuple[Account, OneTimeLink] | None:
-    """Use the link `value` in the caller's transaction; return its account, whose row is locked, and the link."""
     row = one_time_links.look_up(purpose, value).row
     account = directory.get_for_change(row.account_id) if row else None
     link = one_time_links.redeem(purpose, value) if account else None

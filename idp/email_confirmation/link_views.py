@@ -91,12 +91,6 @@ def _ents(
 
     A person who has only the link reads no name (security row V-11): a used link in an old mail does not tell where the
     children go to school today.
-
-    Args:
-        account: the account.
-        first: the ENT that comes first.
-        named: whether to show the children.
-        placed: whether to show the schools.
     """
     ents = audience.ents_of_children(account, first)
     if len(ents) == 1:

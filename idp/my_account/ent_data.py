@@ -35,7 +35,6 @@ def names(account: Account) -> list[str]:
 
 
 def _receivers(account: Account) -> Sequence[Client]:
-    """Return the ENTs of the person's schools, and those that the person ever entered, by name."""
     uais = {school.uai for school in directory.schools(account)}
     serving = select(ClientSchool.client_id).where(ClientSchool.uai.in_(uais))
     entered = select(AuditEntry.client_id).where(AuditEntry.account_id == account.id, AuditEntry.kind == _ENTERED)

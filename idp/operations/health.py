@@ -135,11 +135,6 @@ def _readiness() -> Readiness:
 
 
 def _missing() -> str:
-    """Return what is missing.
-
-    Raises:
-        SQLAlchemyError: the database is unavailable.
-    """
     from alembic.runtime.migration import MigrationContext  # noqa: PLC0415 - slow to import, and not for requests
 
     from idp.operations import revisions  # noqa: PLC0415 - as above

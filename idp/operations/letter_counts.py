@@ -138,7 +138,6 @@ def _open_notices(schools: Sequence[uuid.UUID]) -> Select[uuid.UUID, int]:
 
 
 def _shared_mailboxes(schools: Sequence[uuid.UUID]) -> Select[uuid.UUID, int]:
-    """Return the query that counts the mailboxes of families of `schools` with more than two accounts."""
     moment = now()
     used = (
         select(Child.school_id, Account.mailbox)

@@ -130,7 +130,6 @@ def _target(settings: Settings) -> Path:
 
 @contextmanager
 def _as_click_error() -> Iterator[None]:
-    """Turn an error of a load into the command's error; a former filter is unchanged."""
     try:
         yield
     except ListRefusedError as refused:

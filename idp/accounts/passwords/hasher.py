@@ -112,7 +112,6 @@ def normalise(password: str) -> str:
 
 
 def _is_gap(character: str) -> bool:
-    """Return whether a character is a space, a hyphen, a dash, or an invisible control or format character."""
     return unicodedata.category(character) in {"Zs", "Zl", "Zp", "Pd", "Cc", "Cf"} or character == _MINUS
 
 

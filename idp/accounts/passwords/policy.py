@@ -250,7 +250,6 @@ def _is_common(folded: str) -> bool:
 
 
 def _is_commonplace(folded: str, services: set[str]) -> bool:
-    """Return whether a password consists of pieces of common phrases, or of a word and a number."""
     core = re.sub(r"^[\W\d_]+|[\W\d_]+$", "", folded)
     for spelling in (core, core.translate(_LOOK_ALIKES)):
         word = "".join(_RUN.findall(spelling))

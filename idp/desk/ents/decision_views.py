@@ -147,11 +147,7 @@ def withdraw_change(key: UUID) -> Response:
 
 
 def _check_version(client: Client) -> None:
-    """Check that the ENT is as the page showed it: its operator may have changed it since.
-
-    Raises:
-        RegistrationRefusedError: it is not.
-    """
+    """Check that the ENT is as the page showed it: its operator may have changed it since."""
     if request.form.get("version") != str(client.version):
         raise RegistrationRefusedError(Fault("", "was changed since", code=FaultCode.CHANGED_MEANWHILE))
 

@@ -213,7 +213,6 @@ def _registered_before(client_id: str) -> Response:
 
 
 def _act_for(client: Client) -> bool:
-    """Let the session of an ENT operator act for an ENT; return False if the person has no role there."""
     person = access.person()
     own = next((post for post in posts.of_staff(person.staff.id) if post.client and post.client.id == client.id), None)
     if own is not None:

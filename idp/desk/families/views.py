@@ -226,7 +226,6 @@ def _closing_url(subject: Subject) -> str:
 
 
 def _reopenings(subject: Subject) -> Iterator[str]:
-    """Yield the URLs that reopen the whole account; the note about a closed tie has its own."""
     return (item.reopening_url for item in subject.decisions if item.may_reopen and not item.is_tie)
 
 

@@ -241,11 +241,7 @@ def end_abandoned(settings: Settings) -> None:
 
 @unit_of_work()
 def _begin(key: uuid.UUID) -> tuple[Job, Kind, bool] | None:
-    """Mark that a job runs; return it, its kind and whether it ran already, or None if it is over.
-
-    Raises:
-        TemporaryDeliveryError: this version has no such kind, and a newer worker may have it; the job waits.
-    """
+    """Mark that a job runs; return it, its kind and whether it ran already, or None if it is over."""
     former = db.session.execute(select(Job.kind, Job.state).where(Job.id == key)).one_or_none()
     if former is None or former.state.is_over:
         return None

@@ -114,7 +114,6 @@ def _lead_to_file(account: Account, form: LetterForm) -> Response:
 
 
 def _refusal(account: Account) -> str:
-    """Return why an account gets no letter from the school, as a key of `prints.REFUSALS`; empty if it may get one."""
     school = access.own_school()
     try:
         recipients.check_account(account)
@@ -130,7 +129,6 @@ def _is_guarded(account: Account) -> bool:
 
 
 def _count_letter(account: Account) -> bool:
-    """Count a letter that the person is about to print; return whether it needs a fresh proof first."""
     if _is_guarded(account):
         return True
     if access.has_fresh_proof(access.person()):
@@ -144,11 +142,7 @@ def _own_count() -> str:
 
 
 def _print(account: Account, form: LetterForm) -> Job:
-    """Print a letter, and return the job that hands out its file.
-
-    Raises:
-        RefusedError: nothing was printed, and no secret changed; the code is a key of `prints.REFUSALS`.
-    """
+    """Print a letter, and return the job that hands out its file."""
     settings, as_slip = services().settings, form.layout.data == "slip"
     reason = form.reason.text if account.has_been_active else ""
     order = PrintOrder(uai=access.own_school().uai, usernames=[account.username], reason=reason, as_slips=as_slip)

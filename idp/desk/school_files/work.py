@@ -230,11 +230,7 @@ def import_(running: Running) -> Finished:
 
 
 def _begin_writing(running: Running, role: Role, result: ImportResult) -> None:
-    """Check that the import does not do more than its role may and its person saw, before anything is written.
-
-    Raises:
-        ImportStoppedError: More people would leave.
-    """
+    """Check that the import does not do more than its role may and its person saw, before anything is written."""
     if running.is_final:  # a killed run has checked it, and had begun to write
         return
     verdict = policy.decide(

@@ -191,7 +191,6 @@ class Terms:
 
 
 def _without_civility(words: Sequence[str]) -> Sequence[str]:
-    """Return the words without the civilities before the first name; all of them if nothing else was typed."""
     names = list(dropwhile(_CIVILITIES.__contains__, words))
     return names or words
 

@@ -256,7 +256,6 @@ def _match_together(matches: _Matches, terms: Terms) -> None:
 
 
 def _separately(chosen: Select[*tuple[Any, ...]], name: str) -> CTE:
-    """Return a statement that PostgreSQL runs by itself, as it is written."""
     return chosen.cte(name).prefix_with("MATERIALIZED")
 
 

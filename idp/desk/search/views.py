@@ -53,10 +53,10 @@ class Choice:
 def search() -> Response:
     """Show the field and, once something was typed or chosen, what it finds."""
     text, listing, own, school = (
-        desk_fields.search_words(),
+        desk_fields.searched("q"),
         _listing(),
         access.post().school,
-        desk_fields.school_words(),
+        desk_fields.searched("ecole"),
     )
     keys, fault = ([own.id], "") if own else find_typed(school)
     only = keys[0] if len(keys) == 1 else None

@@ -311,7 +311,6 @@ def _check_claims(settings: Settings, claims: dict[str, Any], nonce: str) -> Non
 
 
 def _instant(seconds: object) -> datetime | None:
-    """Return the instant of a NumericDate that is not in the future, or None."""
     if not isinstance(seconds, int | float) or isinstance(seconds, bool):
         return None
     try:

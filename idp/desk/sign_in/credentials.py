@@ -382,7 +382,6 @@ def _locked() -> StaffAccount:
 
 
 def _note(staff: StaffAccount, kind: CredentialKind, change: str) -> None:
-    """Journal a change in the caller's transaction; what was added is told by mail too."""
     if change == "added":
         mails.tell_new_credential(staff, kind)
     log.record(StaffCredentialChanged(staff=str(staff.id), credential=kind.value, change=change))

@@ -86,7 +86,6 @@ def _of_cookie(digest: bytes) -> SignedIn | None:
 
 
 def _had_cookie(digest: bytes) -> ColumnElement[bool]:
-    """Return the condition of the session that has this cookie, or had it before its last proof."""
     return or_(StaffSession.digest == digest, StaffSession.former_digest == digest)
 
 

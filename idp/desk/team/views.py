@@ -91,7 +91,7 @@ def show() -> Response:
 
 
 def _list(error: str = "") -> Response:
-    words = fields.search_words()
+    words = fields.searched("q")
     rows = colleagues.find(most=_MOST_ROWS + 1, typed=words)
     sentences = {
         "invite": gettext("L’invitation part par mail."),

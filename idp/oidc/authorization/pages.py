@@ -37,11 +37,6 @@ from idp.web.security import check_form_token
 
 
 def _request() -> tuple[Interaction, AuthorizationRequest, Registration]:
-    """Return the interaction of the page, its request and its client.
-
-    Raises:
-        InteractionLostError: there is none, or its client is disabled.
-    """
     interaction = store.current()
     requested = interaction.request if interaction else None
     client = registry.find(requested.client_id) if requested else None

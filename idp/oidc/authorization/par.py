@@ -63,12 +63,7 @@ def _count(ip: str) -> None:
 def _request_parameters(
     client: Registration, parameters: Mapping[str, str], proof: dpop.Proof | None
 ) -> dict[str, str]:
-    """Return the parameters of the authorization request, without credentials, with the proof's key as `dpop_jkt`.
-
-    Raises:
-        InvalidRequestError: The request refers to another one (section 2.1).
-        ProofError: The client may not send this proof, or its key is not that of `dpop_jkt` (RFC 9449 10.1).
-    """
+    """Return the parameters of the authorization request, without credentials, with the proof's key as `dpop_jkt`."""
     if "request_uri" in parameters:
         raise InvalidRequestError("A pushed request must not have a request_uri.")
     requested = {name: value for name, value in parameters.items() if name in PARAMETERS}

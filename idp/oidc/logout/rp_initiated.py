@@ -133,7 +133,6 @@ def _find_client(client_id: str) -> Registration | None:
 
 
 def _target(client: Registration, parameters: Mapping[str, str]) -> str:
-    """Return `post_logout_redirect_uri` with the state; empty if it is missing or not registered."""
     uri, state = parameters.get("post_logout_redirect_uri", ""), parameters.get("state")
     if uri not in client.post_logout_redirect_uris:
         return ""
@@ -143,7 +142,6 @@ def _target(client: Registration, parameters: Mapping[str, str]) -> str:
 
 
 def _fault(client: Registration | None, parameters: Mapping[str, str]) -> str:
-    """Return a stable phrase if `post_logout_redirect_uri` is not registered; otherwise an empty text."""
     uri = parameters.get("post_logout_redirect_uri", "")
     return "invalid post_logout_redirect_uri" if client and uri and uri not in client.post_logout_redirect_uris else ""
 

@@ -244,11 +244,6 @@ def _check_binding(request: Request, scheme: str, value: str, holder: Holder) ->
 
 
 def _presented(request: Request) -> tuple[str, str]:
-    """Return the scheme, in lower case, and the token of this request.
-
-    Raises:
-        AccessTokenError: There is no token, more than one, or one in the query.
-    """
     header = request.header("Authorization")
     in_body = None
     if request.method == "POST" and request.form:

@@ -171,11 +171,7 @@ class RefreshGrant(RefreshTokenGrant):
         raise InvalidGrantError("The refresh token is unknown, used, expired or revoked.")
 
     def _narrowed(self, old: bytes) -> str | None:
-        """Return the requested scope, or None if the request names none (RFC 6749 6).
-
-        Raises:
-            InvalidScopeError: The scope is wider than the granted one.
-        """
+        """Return the requested scope, or None if the request names none (RFC 6749 6)."""
         requested = self.request.form.get("scope", "").split()
         if not requested:
             return None
@@ -191,9 +187,6 @@ def _presented(
     """Return the code or token that a request presents, the client that it authenticates, and its DPoP proof.
 
     The proof is stored as used only for a code or token that exists, so that guesses fill no table.
-
-    Raises:
-        OAuth2Error: The client, the parameter or the proof is missing or wrong.
     """
     client = grant.server.authenticate_client(grant.request, clients.AUTH_METHODS)
     value = grant.request.form.get(parameter)
@@ -206,11 +199,7 @@ def _presented(
 
 
 def _registrations(client: clients.ProtocolClient) -> Iterator[Registration]:
-    """Yield the registration that authenticated the request; then the database's, if it is newer.
-
-    Raises:
-        InvalidClientError: The client was disabled or removed meanwhile, or has to authenticate otherwise.
-    """
+    """Yield the registration that authenticated the request; then the database's, if it is newer."""
     yield client.registration
     fresh = clients.find(client.registration.client_id, fresh=True)
     if fresh is None:
@@ -223,11 +212,7 @@ def _registrations(client: clients.ProtocolClient) -> Iterator[Registration]:
 
 
 def _challenge(verifier: str | None, *, public: bool) -> str | None:
-    """Return the S256 challenge of a code verifier (RFC 7636 4.6).
-
-    Raises:
-        InvalidRequestError: The verifier is malformed, or a public client sends none.
-    """
+    """Return the S256 challenge of a code verifier (RFC 7636 4.6)."""
     if verifier is None:
         if public:
             raise InvalidRequestError("The code verifier is missing.")

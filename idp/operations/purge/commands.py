@@ -216,7 +216,6 @@ def _forget_names(moment: datetime) -> None:
 
 
 def _in_batches(step: Callable[[], int]) -> int:
-    """Repeat a step, each time in a unit of work, until it has nothing to do; return the sum of its numbers."""
     total = 0
     while done := retry_unit_of_work(step):
         total += done

@@ -166,7 +166,6 @@ def _lost_mailbox_since(moment: datetime) -> ColumnElement[bool]:
 
 
 def _is_promised() -> ColumnElement[bool]:
-    """Return the condition of the accounts with an open notice that the person was told of."""
     waits = school_notices.is_open(school_notices.PROMISED)
     return _any(select(SchoolNotice.id).where(SchoolNotice.account_id == Account.id, waits))
 

@@ -130,11 +130,6 @@ class XmlStream:
         return "xml_malformed", "Le fichier n’est pas du XML correct à cette ligne : la suite n’est pas lue."
 
     def _check_sizes(self, parser: expat.XMLParserType) -> None:
-        """Check the limits.
-
-        Raises:
-            _RefusedFileError: A text, a tag or an element is too long, or the file has too many names.
-        """
         at = parser.CurrentByteIndex
         begin, leaves = self._opened[0] if self._opened else (at, ())
         if (
