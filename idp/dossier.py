@@ -193,8 +193,7 @@ def dossier(folder: Path) -> None:
         click.echo(plain(f"{folder / name}" + (f": {missing} to complete" if missing else "")))
 
 
-TO_COMPLETE = "**à compléter**"
-"""What stands in the place of everything that the configuration does not say."""
+TO_COMPLETE = "**à compléter**"  # what stands in the place of everything that the configuration does not say
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from flask import Blueprint, Response, make_response, render_template, request
+from flask import Blueprint, Response, abort, render_template, request
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import select
 
@@ -14,10 +14,9 @@ from idp.db import db
 from idp.interaction import store
 from idp.services import services
 from idp.web.browser import cookie_name, cookie_options
-from idp.web.declarations import leads_to_ent
-from idp.web.errors import not_found
+from idp.web.declarations import Trait, declares
 from idp.web.http import current_request
-from idp.web.redirects import see_other
+from idp.web.redirects import render_page, see_other
 
 _COOKIE = "profil"
 
@@ -83,7 +82,7 @@ _REMEMBERED_SECONDS = 180 * 86400
 
 
 @blueprint.route("/profil", methods=["GET", "POST"])
-@leads_to_ent
+@declares(Trait.LEADS_TO_ENT)
 def choose() -> Response | str:
     """Ask for the person's profile; on a POST, continue, and remember in this browser that it is a parent's.
 
@@ -116,18 +115,16 @@ def elsewhere() -> Response | str:
     interaction = store.current()
     profile = _BY_KEY.get(interaction.profile) if interaction else None
     if profile is None or profile.key == PARENT:
-        not_found()
+        abort(404)
     client = store.client_of(interaction)
     doors = dict(client.profile_uris) if client else {}
-    return make_response(
-        render_template(
-            "profile_choice/ailleurs.html",
-            dest=client,
-            profile=profile,
-            door_url=doors.get(profile.key, ""),
-            choose_url=store.page_url("profile_choice.choose", interaction),
-            back_url=store.decline_url(interaction),
-        )
+    return render_page(
+        "profile_choice/ailleurs.html",
+        dest=client,
+        profile=profile,
+        door_url=doors.get(profile.key, ""),
+        choose_url=store.page_url("profile_choice.choose", interaction),
+        back_url=store.decline_url(interaction),
     )
 
 

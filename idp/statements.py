@@ -139,6 +139,8 @@ def _error(result: PGresult) -> psycopg.Error:
     return error if error.sqlstate else psycopg.OperationalError(str(error))
 
 
+_UNAVAILABLE = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
+"""The errors of a database that cannot be used; the last is that of a server that became read-only after a failover."""
 _UNBROKEN = frozenset({"57014", "55P03", "40P01"})
 """SQLSTATE of errors after which the connection can be used again: a statement or a lock took too long, a deadlock."""
 _PLANS_BY_KEY = (
@@ -171,47 +173,15 @@ class Connections:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        driver: Any = engine.dialect.dbapi
-        self._error: type[Exception] = driver.Error
-        self._unavailable: tuple[type[Exception], ...] = (
-            driver.OperationalError,
-            driver.InterfaceError,
-            driver.InternalError,  # a server that became read-only after a failover
-        )
-        os.register_at_fork(after_in_child=partial(_leave_to_parent, weakref.ref(self)))
+        os.register_at_fork(after_in_child=partial(_leave_to_parent, weakref.ref(engine)))
 
     def lend(self) -> "Loan":
         """Lend a connection for the length of a `with`."""
-        return Loan(self)
-
-    def take(self) -> PoolProxiedConnection:
-        """Return a connection of the pool. See `Loan`."""
-        release_connection()
-        try:
-            return self._engine.raw_connection()
-        except self._unavailable as error:
-            raise OperationalError(None, None, error) from error
-
-    def give_back(self, connection: PoolProxiedConnection, error: BaseException | None) -> None:
-        """Return a connection to the pool, or discard it and all idle ones if `error` broke it. See `Loan`."""
-        try:
-            if isinstance(error, self._unavailable):
-                if getattr(error, "sqlstate", None) not in _UNBROKEN:  # the connection to the server is lost
-                    connection.invalidate(error)
-                    self._engine.dispose()
-                raise OperationalError(None, None, error) from error
-            if isinstance(error, self._error):
-                raise DBAPIError.instance(None, None, error, self._error) from error
-        finally:
-            connection.close()
+        return Loan(self._engine)
 
     def close(self) -> None:
         """Close the idle connections."""
         self._engine.dispose()
-
-    def leave_to_parent(self) -> None:
-        """Forget the connections of the parent process in a forked one, without a word to the server."""
-        self._engine.dispose(close=False)
 
 
 class Loan:
@@ -224,22 +194,35 @@ class Loan:
         sqlalchemy.exc.DBAPIError: another error of the driver, by its class: an integrity error, a data error…
     """
 
-    __slots__ = ("_connection", "_connections")
+    __slots__ = ("_connection", "_engine")
 
-    def __init__(self, connections: Connections) -> None:
-        self._connections = connections
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
 
     def __enter__(self) -> PoolProxiedConnection:
-        self._connection = self._connections.take()
+        release_connection()
+        try:
+            self._connection = self._engine.raw_connection()
+        except _UNAVAILABLE as error:
+            raise OperationalError(None, None, error) from error
         return self._connection
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
-        self._connections.give_back(self._connection, error)
+        try:
+            if isinstance(error, _UNAVAILABLE):
+                if getattr(error, "sqlstate", None) not in _UNBROKEN:  # the connection to the server is lost
+                    self._connection.invalidate(error)
+                    self._engine.dispose()
+                raise OperationalError(None, None, error) from error
+            if isinstance(error, psycopg.Error):
+                raise DBAPIError.instance(None, None, error, psycopg.Error) from error
+        finally:
+            self._connection.close()
 
 
-def _leave_to_parent(connections: weakref.ref[Connections]) -> None:
-    if known := connections():
-        known.leave_to_parent()
+def _leave_to_parent(engine: weakref.ref[Engine]) -> None:
+    if known := engine():
+        known.dispose(close=False)  # without a word to the server
 
 
 @contextmanager

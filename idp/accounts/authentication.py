@@ -265,7 +265,6 @@ def _try(
 
 @contextmanager
 def _slots_returned_on_failure(slots: Slots) -> Iterator[None]:
-    """Return the slots of a try if it could not be decided, because the hasher is busy or the database failed."""
     try:
         yield
     except (HasherBusyError, SQLAlchemyError, TooManyRequestsError):
@@ -315,7 +314,6 @@ def _verified(hasher: Hasher, candidate: _Candidate, slots: Slots) -> VerifiedSe
 
 
 def _write_notices(candidate: _Candidate, account_id: uuid.UUID, count: int) -> None:
-    """Write the notices that a number of failures in a row asks for, in the caller's transaction."""
     if candidate.provisional:
         # No two tries have the same count, so exactly one of any number of concurrent tries writes.
         if candidate.stored is not None and count % limits.LETTER_NOTICE_AT == 0:
@@ -325,7 +323,6 @@ def _write_notices(candidate: _Candidate, account_id: uuid.UUID, count: int) -> 
 
 
 def _tell_schools_of_guesses(account_id: uuid.UUID) -> None:
-    """Tell the schools that somebody guesses the letter's secret; one open notice is enough."""
     account = directory.get_for_change(account_id)
     if account is not None and account.activated_at is None:
         school_notices.add(Kind.LETTER_GUESSED, account_id, [school.id for school in directory.schools(account)])

@@ -16,8 +16,7 @@ class PasswordState(enum.Enum):
 
     USABLE = "usable"
     BLOCKED = "blocked"
-    BREACHED = "breached"
-    """Refused, since it is in a list of stolen passwords."""
+    BREACHED = "breached"  # refused, since it is in a list of stolen passwords
 
 
 class PasswordHolder:

@@ -259,7 +259,6 @@ def _is_awaited(account: Account, link: OneTimeLink) -> bool:
 
 
 def _warn(settings: Settings, account: Account, mailbox: str, notice: Notice) -> None:
-    """Tell a mailbox of the account that its address changes, with the link that stops it."""
     link = one_time_links.issue(
         settings,
         Purpose.CONTEST_EMAIL,

@@ -25,8 +25,7 @@ from idp.config import Settings
 from idp.db import db
 from idp.mail.emails import fold_email
 
-_MOST = 20
-"""The most accounts of one mailbox that are compared with a new one."""
+_MOST = 20  # the most accounts of one mailbox that are compared with a new one
 
 
 def tell_file_mailbox(settings: Settings, account: Account, email: str | None) -> None:
@@ -147,7 +146,6 @@ def _others_at(account: Account, email: str) -> Iterator[Account]:
 
 
 def _known_pairs(account: Account) -> set[uuid.UUID | None]:
-    """Return the ids of the accounts that a notice of a shared mailbox already names together with this one."""
     notice = SchoolNotice
     pairs = db.session.execute(
         select(notice.account_id, notice.other_account_id).where(

@@ -58,10 +58,8 @@ class OneTimeLink(UuidKey, Base):
 class Purpose(enum.Enum):
     """The purpose of a link. Its value is part of the input from which the token is computed."""
 
-    CONFIRM_EMAIL = "confirm_email"
-    """Confirm the first email of an account, given at its activation."""
-    CHANGE_EMAIL = "change_email"
-    """Confirm another email in place of a confirmed one."""
+    CONFIRM_EMAIL = "confirm_email"  # confirm the first email of an account, given at its activation
+    CHANGE_EMAIL = "change_email"  # confirm another email in place of a confirmed one
     CONTEST_EMAIL = "contest_email"
     """« Ce n’était pas moi »: contest a change of email; sent to the confirmed or former email. It still works after a
     change of password, because an intruder would change the password next."""

@@ -230,7 +230,6 @@ def settle_waits(account_id: uuid.UUID, *, by: str, sentence: str) -> None:
 
 
 def _is_waiting(notice: SchoolNotice) -> bool:
-    """Return whether a tie that the notice is about still waits for the head."""
     if notice.kind != Kind.GUARDIAN_WAITS.value:
         return False
     return bool(closings.waits_of(notice.account_id, notice.school_id, now()))

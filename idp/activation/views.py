@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from http import HTTPStatus
 
-from flask import Blueprint, Response, make_response, render_template, request
+from flask import Blueprint, Response, request
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 from wtforms import Field
@@ -23,7 +23,7 @@ from idp.web import browser, i18n
 from idp.web.errors import InteractionLostError, TooManyRequestsError
 from idp.web.forms import Form, PlainField, SecretField
 from idp.web.http import current_request
-from idp.web.redirects import see_other
+from idp.web.redirects import render_page, see_other
 from idp.web.request_context import remote_ip
 
 _MOST_CHILDREN = 100
@@ -127,7 +127,7 @@ def not_guardian() -> Response:
             schools = service.dispute(person.account_id, person.generation, chosen, person.since)
             return _reported(interaction, schools) if schools else _void_letter_page(interaction)
         form.children.errors = [gettext("Cochez au moins un élève, ou revenez à l’activation.")]
-    html = render_template(
+    return render_page(
         "activation/non_representant.html",
         dest=store.client_of(interaction),
         form=form,
@@ -135,7 +135,6 @@ def not_guardian() -> Response:
         schools=directory.tellable({child.school_id: child.school for child in children}.values()),
         back_url=store.page_url("activation.activate", interaction),
     )
-    return make_response(html)
 
 
 def _further_statement(interaction: store.Interaction, person: store.Person, form: NotGuardianForm) -> Response:
@@ -148,10 +147,9 @@ def _further_statement(interaction: store.Interaction, person: store.Person, for
 
 
 def _reported(interaction: store.Interaction, schools: Sequence[School]) -> Response:
-    html = render_template(
+    return render_page(
         "activation/non_representant_fait.html", dest=store.client_of(interaction), schools=directory.tellable(schools)
     )
-    return make_response(html)
 
 
 def _opened() -> tuple[store.Interaction, store.Person]:
@@ -169,18 +167,17 @@ def _repeated_click(interaction: store.Interaction, person: store.Person) -> Res
         return see_other(store.page_url("email_confirmation.waiting", interaction))
     current = manager.current()
     if current is not None and current[1].id == person.account_id and current[1].email is not None:
-        html = render_template("activation/deja_active.html", dest=store.client_of(interaction))
-        return make_response(html)
+        return render_page("activation/deja_active.html", dest=store.client_of(interaction))
     return _void_letter_page(interaction)
 
 
 def _void_letter_page(interaction: store.Interaction) -> Response:
-    html = render_template(
+    return render_page(
         "activation/courrier_mort.html",
+        HTTPStatus.GONE,
         dest=store.client_of(interaction),
         sign_in_url=store.page_url("login.sign_in", interaction.without_person()),
     )
-    return make_response(html, HTTPStatus.GONE)
 
 
 def _check_password(form: ActivationForm, account: Account) -> None:
@@ -213,7 +210,7 @@ def _page(interaction: store.Interaction, account: Account, form: ActivationForm
     current_request().names_people = True
     names = [account.given_name, account.family_name, account.username.partition(".")[2]]
     names += [child.given_name for child in account.children]
-    html = render_template(
+    return render_page(
         "activation/activation.html",
         dest=store.client_of(interaction),
         form=form,
@@ -224,4 +221,3 @@ def _page(interaction: store.Interaction, account: Account, form: ActivationForm
         min_length=services().settings.password_min_length,
         not_guardian_url=store.page_url("activation.not_guardian", interaction),
     )
-    return make_response(html)

@@ -29,8 +29,7 @@ DETAILS: Mapping[str, Detail] = {
         for detail in getattr(hint, "__metadata__", ())
     },
 }
-_AT_ONCE = timedelta(seconds=5)
-"""How far apart the entries of one transaction are at most."""
+_AT_ONCE = timedelta(seconds=5)  # how far apart the entries of one transaction are at most
 
 
 def without_twins(entries: Iterable[AuditEntry]) -> Sequence[AuditEntry]:

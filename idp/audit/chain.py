@@ -28,11 +28,9 @@ from idp import opaque
 from idp.audit.events import CodeIssued
 from idp.audit.models import OK, AuditBeginning, AuditEntry, AuditSeal
 
-ISSUED = CodeIssued.kind
-"""The kind of the entries that the statement of a sign-on writes."""
+ISSUED = CodeIssued.kind  # the kind of the entries that the statement of a sign-on writes
 
-Secrets = Sequence[bytes]
-"""The secret key, then the former ones (`Settings.secrets`)."""
+Secrets = Sequence[bytes]  # the secret key, then the former ones (`Settings.secrets`)
 
 _NAME_LENGTH = 4
 _MAC_LENGTH = _NAME_LENGTH + 32

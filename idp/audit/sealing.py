@@ -22,8 +22,7 @@ from idp.audit.models import AuditBeginning, AuditEntry, AuditSeal
 from idp.clock import now
 from idp.db import db, retry_unit_of_work
 
-BATCH = 500
-"""The most entries of a seal, and of the transaction that writes it."""
+BATCH = 500  # the most entries of a seal, and of the transaction that writes it
 
 _MOST_CONFLICTS = 20
 _T = TypeVar("_T")
@@ -126,7 +125,6 @@ def _drop_some() -> int:
 
 
 def _retried(step: Callable[[], _T]) -> _T:
-    """Run `step` as a unit of work; retry if another transaction wrote the same row first."""
     for _ in range(_MOST_CONFLICTS):
         try:
             return retry_unit_of_work(step)

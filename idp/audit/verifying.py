@@ -217,7 +217,6 @@ class Check:
         return record.at <= entries or (record.failure and record.at <= failures)
 
     def _check_entries(self, page: Page[AuditEntry], seal: int | None) -> Iterator[Finding]:
-        """Check the MACs of some entries; those under an unknown key are reported together."""
         for key in page.unreadable:
             yield Finding("the entry was changed: it cannot be read", seal, key)
         unknown = 0

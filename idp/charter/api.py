@@ -8,7 +8,7 @@ from typing import Any
 
 from idp.charter import service
 from idp.charter.service import Current
-from idp.web.declarations import for_programs
+from idp.web.declarations import Trait, declares
 from idp.web.endpoints import Endpoint
 from idp.web.http import Request, Response, json_response
 
@@ -32,7 +32,7 @@ Authenticate = Callable[[Request], Bearer | Response]
 def endpoints(authenticate: Authenticate) -> tuple[Endpoint, ...]:
     """Return the two endpoints; `authenticate` comes from the protocol's layer, above this one."""
 
-    @for_programs
+    @declares(Trait.FOR_PROGRAMS)
     def show(request: Request) -> Response:
         bearer = authenticate(request)
         if isinstance(bearer, Response):
@@ -42,7 +42,7 @@ def endpoints(authenticate: Authenticate) -> tuple[Endpoint, ...]:
             return _error(404, "no_charter", "this client has published no charter")
         return _json(200, charter)
 
-    @for_programs
+    @declares(Trait.FOR_PROGRAMS)
     def accept(request: Request) -> Response:
         bearer = authenticate(request)
         if isinstance(bearer, Response):

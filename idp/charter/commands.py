@@ -36,11 +36,6 @@ def publish(client_id: str, version: str, file: Path, *, as_json: bool) -> None:
 
 
 def _read(file: Path) -> str:
-    """Return the text of the file, reading no more than the longest charter.
-
-    Raises:
-        ValueError: the file cannot be read, or is not text.
-    """
     try:
         with file.open(encoding="utf-8-sig") as opened:
             text = opened.read(service.LONGEST_TEXT + 1)

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from flask import Blueprint, Response, make_response, render_template, request
+from flask import Blueprint, Response, abort, request
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 from markupsafe import Markup
@@ -24,10 +24,10 @@ from idp.interaction import store
 from idp.sessions import manager
 from idp.sessions.guard import signed_in
 from idp.sessions.models import Session
-from idp.web.declarations import leads_to_ent
-from idp.web.errors import InteractionLostError, not_found
+from idp.web.declarations import Trait, declares
+from idp.web.errors import InteractionLostError
 from idp.web.forms import Form
-from idp.web.redirects import see_other
+from idp.web.redirects import render_page, see_other
 from idp.web.request_context import remote_ip
 
 
@@ -41,7 +41,7 @@ blueprint = Blueprint("charter", __name__)
 
 
 @blueprint.route("/charte", methods=["GET", "POST"])
-@leads_to_ent
+@declares(Trait.LEADS_TO_ENT)
 def show() -> Response:
     """Show the charter to accept; on a POST record the acceptance and continue, or show what is missing."""
     asked = _asked()
@@ -60,7 +60,7 @@ def show() -> Response:
                 form.accept.errors = [gettext("La charte a changé entre-temps : lisez la nouvelle version.")]
         else:
             form.accept.errors = [gettext("Cochez la case pour accepter, ou touchez « Refuser ».")]
-    html = render_template(
+    return render_page(
         "charter/charte.html",
         dest=client,
         version=charter.version.version,
@@ -69,7 +69,6 @@ def show() -> Response:
         form=form,
         refuse_url=store.page_url("charter.refused", interaction),
     )
-    return make_response(html)
 
 
 @blueprint.get("/charte/refus")
@@ -163,8 +162,7 @@ def _of_ent(client: Client, accepted: Sequence[Acceptance]) -> EntCharter:
 @signed_in
 def show_own(_session: Session, account: Account) -> Response:
     """Show each ENT's charter, and whether it is accepted."""
-    html = render_template("charter/ma_charte.html", dest=None, charters=charters(account))
-    return make_response(html)
+    return render_page("charter/ma_charte.html", dest=None, charters=charters(account))
 
 
 @blueprint.get("/mon-compte/charte/<version>")
@@ -174,12 +172,12 @@ def read(_session: Session, account: Account, version: str) -> Response:
     try:
         chosen = db.session.get(CharterVersion, uuid.UUID(version))
     except ValueError:
-        not_found()
+        abort(404)
     client = db.session.scalar(_mine(account).where(Client.id == chosen.client_id)) if chosen else None
     if chosen is None or client is None:
-        not_found()
+        abort(404)
     acceptance = db.session.get(CharterAcceptance, (account.id, chosen.id))
-    html = render_template(
+    return render_page(
         "charter/charte_lue.html",
         dest=None,
         ent=client.name,
@@ -188,7 +186,6 @@ def read(_session: Session, account: Account, version: str) -> Response:
         is_current=client.charter_version_id == chosen.id,
         body=Markup(service.as_html(chosen.text)),  # noqa: S704 - Markdown rendered without raw HTML
     )
-    return make_response(html)
 
 
 @blueprint.app_template_global("accepted_charters")

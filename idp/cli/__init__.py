@@ -123,8 +123,7 @@ SECTIONS = {
     "ENTs": ("client", "charter"),
 }
 """The commands in the order of `idp --help`."""
-_WHOLE = 200
-"""Characters of the longest first sentence of a help."""
+_WHOLE = 200  # characters of the longest first sentence of a help
 
 
 class _Commands(UserDict[str, Any]):
@@ -151,7 +150,6 @@ class _Group(click.Group):
 
 
 def _write_whole_helps(group: click.Group) -> None:
-    """Let the help of a group, and of the groups in it, list its commands with their whole first sentences."""
     for command in group.commands.values():
         if isinstance(command, click.Group):
             _write_whole_helps(command)

@@ -178,7 +178,6 @@ def _named(link: Guardianship, **more: str | None) -> dict[str, str | None]:
 
 
 def _ended_by_school(account: Account, ties: list[Guardianship]) -> list[dict[str, str | None]]:
-    """Return the ties that a school ended when it confirmed a dispute, with its reason if the journal still has it."""
     excluded = [link for link in ties if link.is_excluded]
     if not excluded:
         return []

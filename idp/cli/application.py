@@ -22,8 +22,7 @@ from idp.services import services_of
 
 _LOGIN = Path("/proc/self/loginuid")
 _MAX_UID = 2**32 - 2
-_MAX_USER_NAME = 18
-"""Two names with their user ids fit into the journal's column of 80 characters."""
+_MAX_USER_NAME = 18  # two names with their user ids fit into the journal's column of 80 characters
 
 
 @contextmanager

@@ -92,7 +92,6 @@ def _error(text: str, at: int, what: str) -> EnvironmentFileError:
 
 
 def _escaped_in_quotes(escape: re.Match[str]) -> str:
-    """Return what a backslash and a character mean between double quotes, as in a shell."""
     if escape[1] == "\n":
         return ""
     return escape[1] if escape[1] in _ESCAPED_IN_QUOTES else escape[0]

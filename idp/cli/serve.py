@@ -42,11 +42,6 @@ def _create_desk(chosen: "Settings") -> "Flask":
 
 
 def _load_settings() -> "Settings":
-    """Return the settings.
-
-    Raises:
-        ClickException: they cannot be used, or there is no desk.
-    """
     chosen = settings.load_to_serve()
     if not chosen.desk_url:
         raise click.ClickException("there is no desk: set IDP_DESK_URL")

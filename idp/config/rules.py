@@ -101,12 +101,7 @@ def check_database(value: str) -> str:
 
 
 def _with_hosts_as_options(database_url: str) -> str:
-    """Return a URL as SQLAlchemy reads it; libpq's form names several hosts: `postgresql://h1:5432,h2:5432/idp`.
-
-    Raises:
-        psycopg.Error: libpq cannot read it.
-        ValueError: a port is no number.
-    """
+    """Return a URL as SQLAlchemy reads it; libpq's form names several hosts: `postgresql://h1:5432,h2:5432/idp`."""
     scheme, _, rest = database_url.partition("://")
     if "," not in re.split(r"[/?]", rest, maxsplit=1)[0].rpartition("@")[2]:
         return database_url

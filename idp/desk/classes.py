@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from flask import Blueprint, Response, abort, make_response, render_template, request, url_for
+from flask import Blueprint, Response, abort, request, url_for
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import select
@@ -37,7 +37,7 @@ from idp.letters.class_lists import Missing, Remaining, Reminded
 from idp.letters.recipients import PrintError, Recipient, Skip, Skipped
 from idp.services import services
 from idp.web.forms import PlainField
-from idp.web.redirects import see_other
+from idp.web.redirects import render_page, see_other
 
 MISSING: Mapping[Missing, Any] = {
     Missing.ACTIVATION: _l("compte à activer avec le courrier"),
@@ -46,8 +46,7 @@ MISSING: Mapping[Missing, Any] = {
     Missing.CONFIRMATION: _l("adresse mail à confirmer, par le code ou le lien du mail"),
     Missing.EMAIL: _l("adresse mail à donner"),
 }
-_RARE = (Group.BLOCKED, Group.RELETTER)
-"""The states after a change of passwords."""
+_RARE = (Group.BLOCKED, Group.RELETTER)  # the states after a change of passwords
 
 
 @dataclass(frozen=True)
@@ -157,15 +156,13 @@ def show() -> Response:
     """Show the counts of each class, and their sum."""
     school = access.own_school()
     lines, whole, closed = board(school)
-    return make_response(
-        render_template(
-            "desk/classes/classes.html",
-            rows=[(Chosen(school, line.name), line) for line in lines],
-            total=(Chosen(school, None), whole),
-            closed=closed,
-            leaves_out=leaves_out(school),
-            today=today(),
-        )
+    return render_page(
+        "desk/classes/classes.html",
+        rows=[(Chosen(school, line.name), line) for line in lines],
+        total=(Chosen(school, None), whole),
+        closed=closed,
+        leaves_out=leaves_out(school),
+        today=today(),
     )
 
 
@@ -201,16 +198,14 @@ def _letters_page(
     if names:
         _journal(chosen, len(names))
     valid = _valid(skipped)
-    return make_response(
-        render_template(
-            "desk/classes/courriers.html",
-            chosen=chosen,
-            form=form,
-            groups=prints.named_groups(people, skipped, names),
-            refusal=prints.REFUSALS[refusal] if refusal else "",
-            valid=valid,
-            printable=len(people) + valid,
-        )
+    return render_page(
+        "desk/classes/courriers.html",
+        chosen=chosen,
+        form=form,
+        groups=prints.named_groups(people, skipped, names),
+        refusal=prints.REFUSALS[refusal] if refusal else "",
+        valid=valid,
+        printable=len(people) + valid,
     )
 
 
@@ -234,15 +229,13 @@ def remind() -> Response:
         groups.append(NamedGroup(title, reminded))
     if due or reminded:
         _journal(chosen, len(due) + len(reminded))
-    return make_response(
-        render_template(
-            "desk/classes/rappel.html",
-            chosen=chosen,
-            form=form,
-            groups=groups,
-            count=len(due),
-            later=sum(person.is_later for person in people),
-        )
+    return render_page(
+        "desk/classes/rappel.html",
+        chosen=chosen,
+        form=form,
+        groups=groups,
+        count=len(due),
+        later=sum(person.is_later for person in people),
     )
 
 
@@ -253,9 +246,7 @@ def names() -> Response:
     chosen = _chosen()
     rows = _remaining(chosen)
     people = len({row.account_id for row in rows})
-    return make_response(
-        render_template("desk/classes/liste.html", chosen=chosen, rows=rows, people=people, words=MISSING)
-    )
+    return render_page("desk/classes/liste.html", chosen=chosen, rows=rows, people=people, words=MISSING)
 
 
 @blueprint.get("/classes/liste.csv")

@@ -20,8 +20,7 @@ from idp.db import db, unit_of_work
 from idp.desk import access
 from idp.families.refusals import Code, RefusedError
 
-VISIT = timedelta(minutes=30)
-"""How long the pages about one account or pupil are one visit."""
+VISIT = timedelta(minutes=30)  # how long the pages about one account or pupil are one visit
 
 
 def open_account(key: uuid.UUID) -> Account:

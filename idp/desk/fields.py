@@ -127,14 +127,9 @@ _PHONE = re.compile(
 )
 
 
-def search_words() -> str:
-    """Return the words of the search `q` in the URL, with single spaces."""
-    return one_line(request.args.get("q", "")[:LONGEST_SEARCH])
-
-
-def school_words() -> str:
-    """Return the name or number of a school, `ecole` in the URL, with single spaces."""
-    return one_line(request.args.get("ecole", "")[:LONGEST_SEARCH])
+def searched(name: str) -> str:
+    """Return the words of a search in the URL, with single spaces: the parameter `q`, or `ecole` for a school."""
+    return one_line(request.args.get(name, "")[:LONGEST_SEARCH])
 
 
 def key(text: object) -> UUID | None:

@@ -58,8 +58,7 @@ class KeptForm(UuidKey, Base):
 _View = TypeVar("_View", bound=Callable[..., Any])
 
 LIFETIME = timedelta(minutes=15)
-MOST = 10
-"""Forms that are kept for one person, at most: the oldest goes first."""
+MOST = 10  # forms that are kept for one person, at most: the oldest goes first
 _PURPOSE = "desk kept form"
 _KEPT_FIELDS = "idp_desk_kept_fields"
 
@@ -114,7 +113,7 @@ def keep(person: SignedIn, page: str, post: Post | None) -> None:
                 staff_id=staff_id,
                 role_id=post.id if post else None,
                 browser=_browser(),
-                page=_digest(page),
+                page=opaque.digest(page),
                 content=opaque.encrypt(settings.secrets, _PURPOSE, content, _context(key, staff_id)),
                 expires_at=now() + LIFETIME,
             )
@@ -128,9 +127,8 @@ def _content(sent: Request, names: Sequence[str]) -> bytes:
 
 
 def _make_room(staff_id: uuid.UUID, page: str) -> None:
-    """Delete, in the caller's transaction, the former form of the page, those that expired, and the oldest ones."""
     own = KeptForm.staff_id == staff_id
-    same_page = and_(KeptForm.browser == _browser(), KeptForm.page == _digest(page))
+    same_page = and_(KeptForm.browser == _browser(), KeptForm.page == opaque.digest(page))
     _delete(own, or_(same_page, KeptForm.expires_at <= now()))
     oldest = select(KeptForm.id).where(own).order_by(KeptForm.created_at.desc()).offset(MOST - 1)
     _delete(KeptForm.id.in_(db.session.scalars(oldest).all()))
@@ -171,7 +169,7 @@ def kept_until(page: str) -> datetime | None:
 
 
 def _waits_here(page: str) -> tuple[ColumnElement[bool], ...]:
-    return KeptForm.browser == _browser(), KeptForm.page == _digest(page), KeptForm.expires_at > now()
+    return KeptForm.browser == _browser(), KeptForm.page == opaque.digest(page), KeptForm.expires_at > now()
 
 
 def _opened(settings: Settings, content: bytes, context: str) -> Kept | None:
@@ -189,11 +187,6 @@ def _context(key: uuid.UUID, staff_id: uuid.UUID) -> str:
 
 def _browser() -> bytes:
     return opaque.digest(browser.binding())
-
-
-def _digest(page: str) -> bytes:
-    """Return the digest of a page's path and query, which may name a class or a person."""
-    return opaque.digest(page)
 
 
 def current() -> Kept | None:

@@ -7,7 +7,7 @@ it runs again; passwords that are blocked already are passed over. Each batch is
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from flask import Blueprint, Response, make_response, render_template, request, url_for
+from flask import Blueprint, Response, request, url_for
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import case, func, select
@@ -29,7 +29,7 @@ from idp.operations import blocked_passwords
 from idp.operations.blocked_passwords import Blocked
 from idp.uai import typed_uai
 from idp.web.forms import Form, PlainField
-from idp.web.redirects import see_other
+from idp.web.redirects import render_page, see_other
 
 _PERCENT = 100
 
@@ -116,7 +116,7 @@ def show() -> Response:
     if school is None and typed:
         form.uai.data, form.uai.errors = typed, [gettext("Aucun établissement n’a cet UAI.")]
     if school is None:
-        return make_response(render_template("desk/new_passwords/choix.html", form=form))
+        return render_page("desk/new_passwords/choix.html", form=form)
     return _page(school, ConfirmationForm())
 
 
@@ -129,7 +129,7 @@ def _school(typed: str) -> School | None:
 
 def _page(school: School, form: ConfirmationForm) -> Response:
     accounts, without_email = count_concerned(school)
-    page = render_template(
+    return render_page(
         "desk/new_passwords/mots_de_passe.html",
         school=school,
         form=form,
@@ -137,7 +137,6 @@ def _page(school: School, form: ConfirmationForm) -> Response:
         accounts=tables.number(accounts),
         without_email=tables.number(without_email),
     )
-    return make_response(page)
 
 
 @blueprint.post("/etablissement/mots-de-passe")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from flask import Blueprint, Response, make_response, render_template, request, url_for
+from flask import Blueprint, Response, abort, request, url_for
 from flask_babel import gettext, ngettext
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import select
@@ -30,9 +30,8 @@ from idp.operations.personal_data import export as personal_export
 from idp.operations.personal_data import rights
 from idp.operations.personal_data.rights import Kept
 from idp.services import services
-from idp.web.errors import not_found
 from idp.web.forms import PlainField
-from idp.web.redirects import see_other
+from idp.web.redirects import render_page, see_other
 
 _KEPT: Mapping[str, Any] = {
     "pupils": _l("Les enfants : ce sont des élèves de l’établissement, et leur fiche part avec son fichier."),
@@ -98,7 +97,7 @@ class ErasureForm(DeskForm):
 def show() -> Response:
     """Show the search for a person, and how long data are kept."""
     rows = retention.rows(services().settings)
-    return make_response(render_template("desk/people/droits.html", search=Search(), retention=rows))
+    return render_page("desk/people/droits.html", search=Search(), retention=rows)
 
 
 @dataclass
@@ -115,7 +114,7 @@ class Search:
 @needs(Right.SERVE_RIGHTS, fresh=True)
 def find() -> Response:
     """Find a person by a name, a pupil, an identifier or a mail address, and by the school if one is typed."""
-    search = Search(fields.search_words(), fields.school_words())
+    search = Search(fields.searched("q"), fields.searched("ecole"))
     terms, (schools, fault) = Terms.parse(search.text), find_typed(search.school)
     if terms.is_empty:
         search.faults["q"] = gettext("Tapez au moins trois lettres d’un nom, un identifiant ou une adresse mail.")
@@ -123,7 +122,7 @@ def find() -> Response:
         search.faults["ecole"] = fault
     if not search.faults:
         search.results = service.find(services().settings, terms, Filters(schools=tuple(schools)))
-    return make_response(render_template("desk/people/recherche.html", search=search, most=service.MOST))
+    return render_page("desk/people/recherche.html", search=search, most=service.MOST)
 
 
 @blueprint.get("/droits/<uuid:key>")
@@ -136,7 +135,7 @@ def person(key: uuid.UUID) -> Response:
 
 def _person_page(account: Account, form: NoteForm) -> Response:
     done = str(_DONE.get(request.args.get("fait", ""), ""))
-    return make_response(render_template("desk/people/personne.html", account=account, form=form, done=done))
+    return render_page("desk/people/personne.html", account=account, form=form, done=done)
 
 
 @blueprint.post("/droits/<uuid:key>/copie")
@@ -181,9 +180,7 @@ def _erasure_page(account: Account, form: ErasureForm, obstacle: str = "") -> Re
     except RefusedError as refused:
         obstacle = family_pages.refusal(refused)
     stays = [what_stays(settings, item) for item in kept]
-    return make_response(
-        render_template("desk/people/effacement.html", account=account, form=form, stays=stays, obstacle=obstacle)
-    )
+    return render_page("desk/people/effacement.html", account=account, form=form, stays=stays, obstacle=obstacle)
 
 
 @blueprint.post("/droits/<uuid:key>/effacement")
@@ -211,10 +208,10 @@ def erased(key: uuid.UUID) -> Response:
     of_person = AuditEntry.account_id == key, AuditEntry.kind == AccountErased.kind
     entry = db.session.scalar(select(AuditEntry).where(*of_person, access.journal()).limit(1))
     if entry is None:
-        not_found()
+        abort(404)
     names = entry.details.get("kept", [])
     stayed = [sentence for name in names if (sentence := what_stayed(str(name)))]
-    return make_response(render_template("desk/people/efface.html", stayed=stayed, key=key))
+    return render_page("desk/people/efface.html", stayed=stayed, key=key)
 
 
 subjects.register(

@@ -31,12 +31,9 @@ from idp.operations.purge.commands import ENDED_KEPT, SENT_KEPT
 from idp.operations.purge.unused_accounts import DISABLED_KEPT, LONGEST_AFTER_DEPARTURE
 from idp.throttle import limits
 
-KEPT = timedelta(days=7)
-"""How long sessions, ceremonies and invitations are kept after their end."""
-JOBS_KEPT = timedelta(days=60)
-"""How long the lists of prints and imports show a job."""
-FIGURES_KEPT = timedelta(days=7)
-"""How long the figures of the last count are shown if the worker stands still."""
+KEPT = timedelta(days=7)  # how long sessions, ceremonies and invitations are kept after their end
+JOBS_KEPT = timedelta(days=60)  # how long the lists of prints and imports show a job
+FIGURES_KEPT = timedelta(days=7)  # how long the figures of the last count are shown if the worker stands still
 
 
 def purge(settings: Settings, moment: datetime) -> dict[str, int]:

@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from uuid import UUID
 
-from flask import Blueprint, Response, make_response, render_template, request, url_for
+from flask import Blueprint, Response, make_response, request, url_for
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import Select, or_, select
@@ -29,10 +29,9 @@ from idp.rostering.records import LONGEST
 from idp.rostering.schools import LINES
 from idp.services import services
 from idp.web.forms import PlainField
-from idp.web.redirects import see_other
+from idp.web.redirects import render_page, see_other
 
-MOST = 20
-"""The most schools among whose families one search looks."""
+MOST = 20  # the most schools among whose families one search looks
 
 
 def matching(words: str) -> Select[School]:
@@ -147,12 +146,11 @@ def show() -> Response:
     own = access.post().school
     if own is not None:
         return access.proof_first() or _page(access.school(own.id))
-    words = fields.search_words()
+    words = fields.searched("q")
     rows = db.session.scalars(matching(words).limit(_MOST_ROWS + 1)).all()
-    html = render_template(
+    return render_page(
         "desk/school/etablissements.html", schools=rows[:_MOST_ROWS], typed=words, is_cut=len(rows) > _MOST_ROWS
     )
-    return make_response(html)
 
 
 @blueprint.route("/etablissement/<uuid:key>", methods=["GET", "POST"])
@@ -205,7 +203,7 @@ def _page(school: School, form: SchoolForm | None = None, *, error: str = "") ->
         form = SchoolForm()
         if not form.is_refilled:
             form.show(school)
-    html = render_template(
+    return render_page(
         "desk/school/etablissement.html",
         translations=_translations(languages.of_letters(school.letter_languages)),
         form=form,
@@ -215,7 +213,6 @@ def _page(school: School, form: SchoolForm | None = None, *, error: str = "") ->
         has_ent=_printed_url(school) is not None,
         is_chosen=access.post().school is None,
     )
-    return make_response(html)
 
 
 def _translations(tags: Sequence[str]) -> str:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from enum import Enum
 from http import HTTPStatus
 
-from flask import Blueprint, Response, make_response, render_template, request, url_for
+from flask import Blueprint, Response, request, url_for
 from sqlalchemy import or_, update
 
 from idp.accounts import directory, disputes, mailboxes, notices, one_time_links, school_notices
@@ -38,18 +38,15 @@ from idp.db import db, unit_of_work
 from idp.passkeys import keys
 from idp.services import services
 from idp.sessions import guard, manager
-from idp.web.redirects import see_other
+from idp.web.redirects import render_page, see_other
 
 
 class Standing(Enum):
     """The state of the account's address, seen from the mailbox of the link."""
 
-    OURS = "ours"
-    """The account's address is this mailbox."""
-    CHANGED = "changed"
-    """The account has another address, and nobody contests it."""
-    CONTESTED = "contested"
-    """The address is contested until the school decides."""
+    OURS = "ours"  # the account's address is this mailbox
+    CHANGED = "changed"  # the account has another address, and nobody contests it
+    CONTESTED = "contested"  # the address is contested until the school decides
 
 
 @dataclass(frozen=True)
@@ -92,7 +89,6 @@ def _account_of(link: Link) -> Account | None:
 
 
 def _redeem(purpose: Purpose, value: str) -> tuple[Account, OneTimeLink] | None:
-    """Use the link `value` in the caller's transaction; return its account, whose row is locked, and the link."""
     row = one_time_links.look_up(purpose, value).row
     account = directory.get_for_change(row.account_id) if row else None
     link = one_time_links.redeem(purpose, value) if account else None
@@ -227,8 +223,9 @@ def _answer(
         return see_other(url_for(request.endpoint or "", token=token))
     if seen.state is LinkState.DEAD:
         guard.count_bad_link()
-    html = render_template(
+    return render_page(
         f"email_confirmation/{page(seen)}",
+        HTTPStatus.GONE if seen.state is LinkState.DEAD else HTTPStatus.OK,
         dest=None,
         applied=seen.standing is not Standing.OURS,
         shared=seen.shared,
@@ -236,7 +233,6 @@ def _answer(
         hours=services().settings.contest_link_lifetime // 3600,
         forgotten_password_url=url_for("recovery.password"),
     )
-    return make_response(html, HTTPStatus.GONE if seen.state is LinkState.DEAD else HTTPStatus.OK)
 
 
 def _alarm_page(seen: Alarm) -> str:

@@ -9,7 +9,7 @@ the account nor has a session of it asks for the account's password too.
 from contextlib import suppress
 from http import HTTPStatus
 
-from flask import Blueprint, Response, make_response, render_template, request
+from flask import Blueprint, Response, request
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 from sqlalchemy.exc import SQLAlchemyError
@@ -28,6 +28,7 @@ from idp.sessions.after_activation import Here
 from idp.web import browser
 from idp.web.errors import FormTokenError, form_token_refused, with_retry_after
 from idp.web.forms import Form, PlainField, SecretField
+from idp.web.redirects import render_page
 from idp.web.request_context import remote_ip
 
 
@@ -71,7 +72,7 @@ def confirmed_page(
         is_recent: whether this request confirmed the address, so that the link worked until now.
         onward: the request of the ENT, for a person who is signed in and an ENT whose home is unknown.
     """
-    html = render_template(
+    return render_page(
         f"email_confirmation/{name}",
         dest=ent,
         ents=_ents(account, ent, named=is_signed_in, placed=is_recent) if account and ent else [],
@@ -81,7 +82,6 @@ def confirmed_page(
         shared=question.shared,
         sign_in_url=store.resume_url(onward) if is_signed_in else store.page_url("login.sign_in", None),
     )
-    return make_response(html)
 
 
 def _ents(
@@ -91,12 +91,6 @@ def _ents(
 
     A person who has only the link reads no name (security row V-11): a used link in an old mail does not tell where the
     children go to school today.
-
-    Args:
-        account: the account.
-        first: the ENT that comes first.
-        named: whether to show the children.
-        placed: whether to show the schools.
     """
     ents = audience.ents_of_children(account, first)
     if len(ents) == 1:
@@ -136,7 +130,7 @@ def link(token: str) -> Response:
     if question.refused:
         sign_in_url = store.page_url("login.sign_in", None)
         page = "email_confirmation/lien_refuse.html"
-        return make_response(render_template(page, dest=None, changes=question.changes, sign_in_url=sign_in_url))
+        return render_page(page, dest=None, changes=question.changes, sign_in_url=sign_in_url)
     return _question_page(question, LinkForm())
 
 
@@ -190,8 +184,9 @@ def _confirmed_page(token: str, question: service.Question, used: service.Used |
 def _question_page(question: service.Question, form: LinkForm, *, wait: int = 0) -> Response:
     if question.changes:
         form.password.label.text = gettext("Mot de passe")
-    html = render_template(
+    return render_page(
         "email_confirmation/lien.html",
+        HTTPStatus.TOO_MANY_REQUESTS if wait else HTTPStatus.OK,
         dest=None,
         form=form,
         wait=wait,
@@ -200,15 +195,14 @@ def _question_page(question: service.Question, form: LinkForm, *, wait: int = 0)
         changes=question.changes,
         shared=question.shared,
     )
-    return make_response(html, HTTPStatus.TOO_MANY_REQUESTS if wait else HTTPStatus.OK)
 
 
 def _invalid_link_page(*, sent: bool) -> Response:
-    html = render_template(
+    return render_page(
         "email_confirmation/lien_expire.html",
+        200 if sent else 410,
         dest=None,
         link_hours=services().settings.email_link_lifetime // 3600,
         sent=sent,
         sign_in_url=store.page_url("login.sign_in", None),
     )
-    return make_response(html, 200 if sent else 410)

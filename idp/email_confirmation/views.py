@@ -4,7 +4,7 @@ from contextlib import suppress
 from datetime import timedelta
 from http import HTTPStatus
 
-from flask import Blueprint, Response, make_response, render_template, request
+from flask import Blueprint, Response, make_response, request
 from flask_babel import gettext, ngettext
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -24,11 +24,11 @@ from idp.services import services
 from idp.sessions import devices, manager
 from idp.sessions.after_activation import Here, Opened
 from idp.throttle import guard, limits
-from idp.web.declarations import leads_to_ent
+from idp.web.declarations import Trait, declares
 from idp.web.errors import FormTokenError, InteractionLostError, form_token_refused, with_retry_after
 from idp.web.http import current_request
 from idp.web.i18n import in_words
-from idp.web.redirects import see_other
+from idp.web.redirects import render_page, see_other
 from idp.web.request_context import remote_ip
 
 blueprint = Blueprint("email_confirmation", __name__)
@@ -39,7 +39,7 @@ _ENT_STATE_LIFETIME = timedelta(minutes=15)
 
 
 @blueprint.route("/adresse/confirmation", methods=["GET", "POST"])
-@leads_to_ent
+@declares(Trait.LEADS_TO_ENT)
 def waiting() -> Response:
     """« Consultez votre messagerie »: show the address; on a POST take the code, or send the message again.
 
@@ -81,12 +81,11 @@ class _ReplacedError(Exception):
 @blueprint.errorhandler(_ReplacedError)
 def is_replaced(error: _ReplacedError) -> Response:
     """Show that the person continued elsewhere, also in place of an answer to a code; the page contains no name."""
-    html = render_template(
+    return render_page(
         "email_confirmation/autre_appareil.html",
         dest=store.client_of(error.interaction),
         sign_in_url=store.page_url("login.sign_in", error.interaction.without_person()),
     )
-    return make_response(html)
 
 
 @blueprint.errorhandler(FormTokenError)
@@ -140,13 +139,12 @@ def _wrong_sentence(left: int) -> str:
 
 def _taken_page(interaction: store.Interaction | None) -> Response:
     """Show that the mailbox may serve one account only and serves another: the code proved who reads it."""
-    html = render_template(
+    return render_page(
         "email_confirmation/lien_refuse.html",
         dest=store.client_of(interaction),
         changes=False,
         change_url=store.page_url("email_confirmation.correct", interaction),
     )
-    return make_response(html)
 
 
 @blueprint.route("/adresse/modifier", methods=["GET", "POST"])
@@ -262,15 +260,15 @@ def _too_soon_to_correct(
 def _correction_page(
     interaction: store.Interaction | None, account: Account, form: AddressForm, status: int, *, wait: int = 0
 ) -> Response:
-    html = render_template(
+    return render_page(
         "email_confirmation/adresse.html",
+        status,
         dest=store.client_of(interaction),
         form=form,
         wait=wait,
         email=account.pending_email,
         back_url=store.page_url("email_confirmation.waiting", interaction),
     )
-    return make_response(html, status)
 
 
 def _waiting_page(
@@ -288,8 +286,9 @@ def _waiting_page(
     accepted, is_refused = accepted or service.accepted(account.id), bool(form.code.errors)
     if accepted is not service.Accepted.CODE_AND_LINK:
         form.code.errors = []  # there is no field, and the page says why
-    html = render_template(
+    return render_page(
         "email_confirmation/mail_envoye.html",
+        HTTPStatus.TOO_MANY_REQUESTS if too_soon else status,
         dest=store.client_of(interaction),
         form=form,
         accepted=accepted,
@@ -303,7 +302,6 @@ def _waiting_page(
         capped=capped,
         too_soon=too_soon,
     )
-    return make_response(html, HTTPStatus.TOO_MANY_REQUESTS if too_soon else status)
 
 
 def _after_confirmation(interaction: store.Interaction | None, account: Account) -> Response:

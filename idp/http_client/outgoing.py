@@ -196,11 +196,7 @@ class Outgoing:
         self._resting[url] = moment + REST
 
     def _check_ips(self, host: str, ips: Iterable[Ip]) -> None:
-        """Refuse a host that has an IP which is not public, unless the operator allowed the host or the IP.
-
-        Raises:
-            UrlRefusedError: the host is refused.
-        """
+        """Refuse a host that has an IP which is not public, unless the operator allowed the host or the IP."""
         if host in self._names:
             return
         for ip in ips:

@@ -56,6 +56,12 @@ class AuthorizationRequest:
         """Whether the person comes from a letter, which may not be that of the person who is signed in."""
         return self.login_hint == registry.LETTER_HINT
 
+    @property
+    def needs_session_only(self) -> bool:
+        """Whether any live session that owes no step can answer the request."""
+        is_of_anybody = self.max_age is None and self.subject is None and self.acr is None
+        return is_of_anybody and self.prompt in {"", "none"} and not self.is_from_letter
+
 
 _KEPT = {"p": "profile", "c": "agreed", "w": "recognised"}  # in the signed value
 _PARAMETERS = tuple(parameter.name for parameter in fields(AuthorizationRequest))

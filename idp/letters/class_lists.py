@@ -25,8 +25,7 @@ class Missing(enum.StrEnum):
     """What a guardian still has to do."""
 
     ACTIVATION = "to_activate"
-    NEW_ACTIVATION = "to_activate_again"
-    """A new letter closed the account."""
+    NEW_ACTIVATION = "to_activate_again"  # a new letter closed the account
     LETTER = "no_letter"
     """No letter for the account is valid. It is not active, or only a letter replaces its blocked password."""
     CONFIRMATION = "email_to_confirm"

@@ -140,7 +140,6 @@ def _rename(part: Path, path: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Sync the names in a folder to the disk, if the file system can."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         with suppress(OSError):

@@ -21,14 +21,12 @@ from idp.letters.recipients import PrintError, Recipient, Refusal, Skipped
 from idp.letters.render.typesetting import Typesetter
 from idp.letters.secrets import DrawnLetter, draw
 
-LONGEST_REASON = 200
-"""Characters of the reason why an account that has been active gets a letter."""
+LONGEST_REASON = 200  # characters of the reason why an account that has been active gets a letter
 IN_ONE_FILE = 2000
 """Letters of one file for a whole school, at most: the typesetter needs about a megabyte of memory for each."""
 IN_MEMORY = 3000
 """Letters of one print for the desk, at most: their PDFs are in memory together, 25 to 55 kilobytes a letter."""
-IN_A_CLASS_FILE = 500
-"""Letters of one file for a class, at most: a larger class gets several files."""
+IN_A_CLASS_FILE = 500  # letters of one file for a class, at most: a larger class gets several files
 _MAX_CLASS_BYTES = 60
 _UNSAFE = re.compile(r"[\W_]+")
 
@@ -76,8 +74,7 @@ class Report:
 
 Keep = Callable[[Sequence[tuple[str, bytes]], Report], None]
 """Stores the PDFs of a print, each with the name of its class, and the report."""
-Progress = Callable[[int, int], None]
-"""Is told how many letters of how many are done."""
+Progress = Callable[[int, int], None]  # is told how many letters of how many are done
 
 
 class _Output:

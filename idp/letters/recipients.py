@@ -282,11 +282,7 @@ def from_school(account: Account, school: School | None, class_name: str | None)
 
 
 def _check_ties(account: Account, school: School | None) -> None:
-    """Check that no tie to a pupil, or to one of the school, is closed for now: that is not a missing child.
-
-    Raises:
-        PrintError: a tie is closed, or waits for the head.
-    """
+    """Check that no tie to a pupil, or to one of the school, is closed for now: that is not a missing child."""
     moment = now()
     waits = closings.only_waits(Guardianship.account_id, Guardianship.child_id, moment)
     closed = (
@@ -337,7 +333,6 @@ def _parents(school: School, class_name: str | None) -> list[Any]:
 
 
 def _closed_by(uais: Sequence[str]) -> str:
-    """Return the reason for an account that disputes close, with the schools that must settle them."""
     schools = " and ".join(uais) or "its school"
     return f"is closed by a dispute, which {schools} must settle first"
 

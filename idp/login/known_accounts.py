@@ -13,8 +13,7 @@ from idp.interaction import store
 from idp.interaction.store import Interaction
 from idp.sessions import devices
 
-ANOTHER = "autre"
-"""The value of the parameter `compte` of a person who is not the one whose session is open."""
+ANOTHER = "autre"  # the value of the parameter `compte` of a person who is not the one whose session is open
 PARAMETER = "compte"
 _MOST = 4
 

@@ -3,7 +3,7 @@
 The decisions about the account are those for its password; every failure has one text.
 """
 
-from flask import Blueprint, Response, make_response, render_template, request
+from flask import Blueprint, Response, request
 
 from idp.accounts import disputes
 from idp.accounts.authentication import Refused, Throttled
@@ -24,7 +24,8 @@ from idp.sessions.guard import signed_in
 from idp.sessions.models import METHODS, PASSKEY_IN_HARDWARE, PASSKEY_IN_SOFTWARE, Session
 from idp.throttle import guard, limits
 from idp.throttle.limits import Limit
-from idp.web.declarations import leads_to_ent
+from idp.web.declarations import Trait, declares
+from idp.web.redirects import render_page
 from idp.web.request_context import describe_device
 
 blueprint = Blueprint("passkey_sign_in", __name__)
@@ -37,19 +38,18 @@ def challenge() -> Response:
 
 
 @blueprint.get("/connexion/cle-d-acces")
-@leads_to_ent
+@declares(Trait.LEADS_TO_ENT)
 @signed_in
 def offer(_session: Session, _account: Account) -> Response:
     """Offer a passkey after the first sign-in; « Plus tard » leads to the next page at once."""
     interaction = store.current()
-    html = render_template(
+    return render_page(
         "login/cle_d_acces.html",
         dest=None,
         add_url=store.page_url("account_passkeys.add", interaction),
         onward_url=store.resume_url(interaction),
         failed=request.args.get("fait") == "echec",
     )
-    return make_response(html)
 
 
 class UnknownKey(Refused):

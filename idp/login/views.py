@@ -3,7 +3,7 @@
 from contextlib import suppress
 from http import HTTPStatus
 
-from flask import Blueprint, Response, make_response, render_template, request
+from flask import Blueprint, Response, make_response, request
 from flask_babel import gettext
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -23,7 +23,7 @@ from idp.services import services
 from idp.sessions import after_activation, cookies, devices, liveness, manager, staying
 from idp.web import languages
 from idp.web.browser import forget_used_link, renew_form_token
-from idp.web.declarations import leads_to_ent
+from idp.web.declarations import Trait, declares
 from idp.web.errors import (
     FormTokenError,
     InteractionLostError,
@@ -32,14 +32,14 @@ from idp.web.errors import (
     with_retry_after,
 )
 from idp.web.http import current_request
-from idp.web.redirects import see_other
+from idp.web.redirects import render_page, see_other
 from idp.web.request_context import remote_ip, user_agent
 
 blueprint = Blueprint("login", __name__)
 
 
 @blueprint.route("/connexion", methods=["GET", "POST"])
-@leads_to_ent
+@declares(Trait.LEADS_TO_ENT)
 def sign_in() -> Response:
     """Show the form; on a POST open a session or an activation, or show the one text for all failures."""
     interaction = store.current()
@@ -188,26 +188,23 @@ def _session_answers(interaction: store.Interaction | None, *, typed: bool = Fal
 
 
 def _another_person(interaction: store.Interaction | None, form: SignInForm, account: Account) -> Response:
-    html = render_template(
+    return render_page(
         "login/autre_personne.html",
+        HTTPStatus.BAD_REQUEST,
         dest=store.client_of(interaction),
         form=form,
         person=account.short_name,
         continue_url=store.resume_url(interaction and interaction.without_person()),
     )
-    return make_response(html, HTTPStatus.BAD_REQUEST)
 
 
 def _refusal_page(interaction: store.Interaction | None, outcome: service.MustRenew | service.Closed) -> Response:
     where = {"dest": store.client_of(interaction), "sign_in_url": store.page_url("login.sign_in", interaction)}
     if isinstance(outcome, service.Closed):
         schools = directory.tellable(outcome.schools)
-        html = render_template("login/compte_ferme.html", outcome=outcome, schools=schools, **where)
-        return make_response(html)
+        return render_page("login/compte_ferme.html", outcome=outcome, schools=schools, **where)
     forgotten = store.page_url("recovery.password", interaction)
-    return make_response(
-        render_template("login/a_renouveler.html", outcome=outcome, forgotten_password_url=forgotten, **where)
-    )
+    return render_page("login/a_renouveler.html", outcome=outcome, forgotten_password_url=forgotten, **where)
 
 
 def _page(

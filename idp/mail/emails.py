@@ -6,8 +6,7 @@ and no server needs SMTPUTF8.
 
 from enum import StrEnum
 
-MAX_LENGTH = 254
-"""RFC 5321, 4.5.3.1.3, allows a path of 256, its angle brackets included."""
+MAX_LENGTH = 254  # RFC 5321, 4.5.3.1.3, allows a path of 256, its angle brackets included
 
 _MAX_TYPED = 320
 _PASTED_AROUND = " \t\u00a0\u202f\u200b\ufeff"
@@ -18,10 +17,8 @@ class EmailFault(StrEnum):
     """Why an email is invalid; pages have a sentence for each."""
 
     EMPTY = "empty"
-    INCOMPLETE = "incomplete"
-    """The `@`, the text before or after it, or the dot of the domain is missing."""
-    NOT_ASCII = "not_ascii"
-    """An accent, or another character that no provider accepts, before the `@`."""
+    INCOMPLETE = "incomplete"  # the `@`, the text before or after it, or the dot of the domain is missing
+    NOT_ASCII = "not_ascii"  # an accent, or another character that no provider accepts, before the `@`
     INVALID = "invalid"
     TOO_LONG = "too_long"
 

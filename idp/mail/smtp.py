@@ -30,8 +30,7 @@ from idp.tracing import Kind, Span
 
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 30.0
-DIALOGUE_SECONDS = 90.0
-"""From the connection to the last line of the mail."""
+DIALOGUE_SECONDS = 90.0  # from the connection to the last line of the mail
 ACCEPT_SECONDS = 120.0
 """For the answer to the last line: a server that scans mails may take a minute. After a timeout, a copy is sent."""
 _QUIT_SECONDS = 1.0
@@ -139,12 +138,7 @@ class Transport:
         return f"{self._scheme}://{self._host}:{self._port}: {version or 'no TLS'}, {user}"
 
     def _open(self) -> SmtpConnection:
-        """Return a connection on which a mail has begun.
-
-        Raises:
-            OSError: also the exceptions of smtplib.
-            UnicodeError: the settings have a character that SMTP cannot send.
-        """
+        """Return a connection on which a mail has begun."""
         client = self._connect()
         try:
             self._identify(client)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from flask import Blueprint, Response, make_response, render_template, request, url_for
+from flask import Blueprint, Response, abort, request, url_for
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import func, or_, select
@@ -29,9 +29,8 @@ from idp.sessions import listed, liveness, manager
 from idp.sessions.guard import proved_recently, signed_in
 from idp.sessions.models import DeviceSession, Session
 from idp.throttle.limits import network_of
-from idp.web.errors import not_found
 from idp.web.i18n import day, instant_in_words
-from idp.web.redirects import see_other
+from idp.web.redirects import render_page, see_other
 from idp.web.request_context import Device, describe_device, device_of_code, remote_ip
 
 _OWN = {name: kind.own for name, kind in catalogue.KINDS.items() if kind.own}
@@ -223,7 +222,7 @@ def show(session: Session, account: Account) -> Response:
     """Show the connected devices and the last sign-ins."""
     here = remote_ip()
     listed = live(account, session)
-    html = render_template(
+    return render_page(
         "my_account/mes_connexions.html",
         dest=None,
         done=_DONE.get(request.args.get("fait", ""), ""),
@@ -235,7 +234,6 @@ def show(session: Session, account: Account) -> Response:
         months=round(services().settings.audit_days / _DAYS_A_MONTH),
         failure_months=round(services().settings.audit_failure_days / _DAYS_A_MONTH),
     )
-    return make_response(html)
 
 
 def _may_be_elsewhere(connection: Connection) -> bool:
@@ -255,9 +253,9 @@ def end(session: Session, account: Account) -> Response:
     try:
         key = uuid.UUID(request.form.get("connexion", "")[:36])
     except ValueError:
-        not_found()
+        abort(404)
     if not end_one(account, session, key):
-        not_found()
+        abort(404)
     return see_other(url_for("connections.show", fait="appareil"))
 
 

@@ -4,7 +4,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime
 
-from flask import Blueprint, Response, make_response, render_template, request, url_for
+from flask import Blueprint, Response, request, url_for
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import select
@@ -26,7 +26,7 @@ from idp.throttle import guard, limits
 from idp.web.errors import with_retry_after
 from idp.web.forms import Form, PlainField, SecretField
 from idp.web.i18n import in_words
-from idp.web.redirects import see_other
+from idp.web.redirects import render_page, see_other
 from idp.web.request_context import remote_ip
 
 
@@ -179,8 +179,9 @@ def _check(form: EmailForm, account: Account) -> str | None:
 
 
 def _form_page(account: Account, form: EmailForm, status: int, *, wait: int = 0) -> Response:
-    html = render_template(
+    return render_page(
         "my_account/changer_adresse.html",
+        status,
         dest=None,
         form=form,
         wait=wait,
@@ -188,7 +189,6 @@ def _form_page(account: Account, form: EmailForm, status: int, *, wait: int = 0)
         email=account.email,
         contested=account.contested_at is not None,
     )
-    return make_response(html, status)
 
 
 def _waiting_page(account: Account, *, refused: emails.TooSoon | None = None) -> Response:
@@ -196,8 +196,9 @@ def _waiting_page(account: Account, *, refused: emails.TooSoon | None = None) ->
         guard.remaining_wait(limits.RESEND_LINK_ACCOUNT, str(account.id)),
         guard.remaining_wait(limits.RESEND_LINK_MAILBOX, fold_email(account.pending_email or "")),
     )
-    html = render_template(
+    return render_page(
         "my_account/changer_adresse_attente.html",
+        429 if refused else 200,
         dest=None,
         pending=account.pending_email,
         email=account.email,
@@ -208,4 +209,3 @@ def _waiting_page(account: Account, *, refused: emails.TooSoon | None = None) ->
         resent_at=last_sent_at(account.id) if request.args.get("fait") == _AGAIN else None,
         another_url=url_for("account_email.show", autre=1),
     )
-    return make_response(html, 429 if refused else 200)

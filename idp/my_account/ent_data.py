@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from flask import Blueprint, Response, make_response, render_template
+from flask import Blueprint, Response
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import func, select
 
@@ -17,6 +17,7 @@ from idp.sessions import manager
 from idp.sessions.guard import signed_in
 from idp.sessions.models import Session
 from idp.web.i18n import instant_in_words, spacing
+from idp.web.redirects import render_page
 
 _ENTERED = "code.issued"
 """The kind of the journal entry for each entry into an ENT; the protocol's own statement writes it."""
@@ -34,7 +35,6 @@ def names(account: Account) -> list[str]:
 
 
 def _receivers(account: Account) -> Sequence[Client]:
-    """Return the ENTs of the person's schools, and those that the person ever entered, by name."""
     uais = {school.uai for school in directory.schools(account)}
     serving = select(ClientSchool.client_id).where(ClientSchool.uai.in_(uais))
     entered = select(AuditEntry.client_id).where(AuditEntry.account_id == account.id, AuditEntry.kind == _ENTERED)
@@ -91,14 +91,13 @@ def show(_session: Session, account: Account) -> Response:
             receivers.append({**_received(account, client), "name": client.name, "entries": entries})
         elif entries:
             former.append((client.name, entries[0]))
-    html = render_template(
+    return render_page(
         "my_account/mes_donnees.html",
         dest=None,
         closed_ties=account_state.of_ties(account),
         receivers=receivers,
         former=former,
     )
-    return make_response(html)
 
 
 def _received(account: Account, client: Client) -> dict[str, object]:

@@ -6,7 +6,7 @@ A family whose schools use two files gets two letters and one account.
 import uuid
 from dataclasses import dataclass
 
-from flask import Blueprint, Response, make_response, render_template, request, url_for
+from flask import Blueprint, Response, request, url_for
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import select
@@ -28,7 +28,7 @@ from idp.sessions.guard import proved_recently, signed_in
 from idp.sessions.models import Session
 from idp.web.errors import with_retry_after
 from idp.web.forms import Form, PlainField, SecretField
-from idp.web.redirects import see_other
+from idp.web.redirects import render_page, see_other
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def doubt(_session: Session, account: Account) -> Response:
     if not schools:
         return see_other(url_for("my_account.show"))
     tellable = directory.tellable(schools)
-    return make_response(render_template("my_account/courrier_doute.html", dest=None, schools=tellable))
+    return render_page("my_account/courrier_doute.html", dest=None, schools=tellable)
 
 
 def _try(form: LetterForm, session: Session) -> Outcome:
@@ -159,12 +159,12 @@ def _try(form: LetterForm, session: Session) -> Outcome:
 
 
 def _page(form: LetterForm, status: int, *, failed: bool = False, wait: int = 0) -> Response:
-    html = render_template(
+    return render_page(
         "my_account/courrier.html",
+        status,
         dest=None,
         form=form,
         failed=failed,
         wait=wait,
         letter_days=services().settings.provisional_days,
     )
-    return make_response(html, status)

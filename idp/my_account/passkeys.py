@@ -9,7 +9,7 @@ keys to remove, and its owner may always remove a key that somebody else added.
 import uuid
 from typing import Any
 
-from flask import Blueprint, Response, abort, jsonify, make_response, render_template, request, url_for
+from flask import Blueprint, Response, abort, jsonify, request, url_for
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 
@@ -25,10 +25,10 @@ from idp.services import services
 from idp.sessions.guard import signed_in, typed_password_recently
 from idp.sessions.models import Session
 from idp.throttle import guard, limits
-from idp.web.errors import TooManyRequestsError, not_found
+from idp.web.errors import TooManyRequestsError
 from idp.web.forms import Form, PlainField
 from idp.web.i18n import day, instant_in_words
-from idp.web.redirects import see_other
+from idp.web.redirects import render_page, see_other
 from idp.web.request_context import describe_device, user_agent
 
 blueprint = Blueprint("account_passkeys", __name__)
@@ -60,7 +60,7 @@ def show(session: Session, account: Account) -> Response:
 def _page(session: Session, account: Account, error: str = "") -> Response:
     form, known = KeyForm(), keys.of_account(account.id)
     form.name.data = form.name.data or describe_device(user_agent()).name
-    html = render_template(
+    return render_page(
         "my_account/cles.html",
         dest=None,
         new_key=form,
@@ -73,7 +73,6 @@ def _page(session: Session, account: Account, error: str = "") -> Response:
         has_typed_password=typed_password_recently(session),
         longest=keys.LONGEST_NAME,
     )
-    return make_response(html)
 
 
 def _in_words(key: Passkey) -> dict[str, Any]:
@@ -123,7 +122,7 @@ def rename(_session: Session, account: Account) -> Response:
     """Give a passkey another name."""
     form = KeyForm()
     if not keys.rename(account.id, _key(form), _name(form)):
-        not_found()
+        abort(404)
     return see_other(url_for("account_passkeys.show", fait="nommee"))
 
 
@@ -134,7 +133,7 @@ def remove(session: Session, account: Account) -> Response:
     if not typed_password_recently(session):
         return _ask_password()
     if not _remove(account.id, session.id, _key(KeyForm())):
-        not_found()
+        abort(404)
     return see_other(url_for("account_passkeys.show", fait="retiree"))
 
 
@@ -148,12 +147,7 @@ def endpoints() -> Response:
 def _add(
     settings: Settings, account_id: uuid.UUID, session_id: uuid.UUID, answer: str, name: str, *, by_itself: bool
 ) -> None:
-    """Add the passkey of a browser's answer.
-
-    Raises:
-        PasskeyError: the answer proves nothing, or the session ended or grew old meanwhile.
-        TooManyRequestsError: the account added passkeys too often.
-    """
+    """Add the passkey of a browser's answer."""
     if seconds := guard.take_or_wait((limits.PASSKEY_ADDITIONS, str(account_id))):
         raise TooManyRequestsError(seconds)
     with unit_of_work():
@@ -182,4 +176,4 @@ def _key(form: KeyForm) -> uuid.UUID:
     try:
         return uuid.UUID(form.key.data or "")
     except ValueError:
-        not_found()
+        abort(404)

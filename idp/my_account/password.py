@@ -3,7 +3,7 @@
 import uuid
 from dataclasses import dataclass
 
-from flask import Blueprint, Response, make_response, render_template, request, url_for
+from flask import Blueprint, Response, request, url_for
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 
@@ -27,7 +27,7 @@ from idp.sessions.guard import sign_in_first, signed_in
 from idp.sessions.models import Session
 from idp.web.errors import with_retry_after
 from idp.web.forms import Form, SecretField
-from idp.web.redirects import see_other
+from idp.web.redirects import render_page, see_other
 
 
 @dataclass(frozen=True)
@@ -181,8 +181,9 @@ def _page(account: Account, form: PasswordForm, status: int, *, wait: int = 0) -
     names = [account.given_name, account.family_name, account.username.partition(".")[2]]
     names += [child.given_name for child in account.children]
     known = keys.of_account(account.id)
-    html = render_template(
+    return render_page(
         "my_account/changer_mot_de_passe.html",
+        status,
         dest=None,
         form=form,
         wait=wait,
@@ -193,4 +194,3 @@ def _page(account: Account, form: PasswordForm, status: int, *, wait: int = 0) -
         min_length=services().settings.password_min_length,
         keys=known,
     )
-    return make_response(html, status)

@@ -3,7 +3,7 @@
 import uuid
 from datetime import timedelta
 
-from flask import Blueprint, Response, make_response, render_template, request, url_for
+from flask import Blueprint, Response, request, url_for
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import select
@@ -25,7 +25,7 @@ from idp.sessions.models import Session
 from idp.web.browser import renew_form_token
 from idp.web.errors import with_retry_after
 from idp.web.forms import Form, SecretField
-from idp.web.redirects import see_other
+from idp.web.redirects import render_page, see_other
 
 
 class ProofForm(Form):
@@ -183,12 +183,12 @@ def _back_to_page(cookie: str, account: Account) -> Response:
 
 
 def _page(account: Account, form: ProofForm, status: int, *, wait: int = 0) -> Response:
-    html = render_template(
+    return render_page(
         "my_account/verification.html",
+        status,
         dest=None,
         form=form,
         wait=wait,
         username=account.username,
         suite=request.args.get("suite", "") if request.args.get("suite", "") in _NEXT else "",
     )
-    return make_response(html, status)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from flask import Blueprint, Response, make_response, render_template, request, url_for
+from flask import Blueprint, Response, request, url_for
 from flask_babel import gettext, ngettext
 
 from idp.accounts import account_state
@@ -13,7 +13,7 @@ from idp.my_account.ent_data import child_in_words
 from idp.sessions.guard import signed_in
 from idp.sessions.models import Session
 from idp.web.i18n import day
-from idp.web.redirects import see_other
+from idp.web.redirects import render_page, see_other
 from idp.web.request_context import remote_ip
 
 blueprint = Blueprint("my_account", __name__)
@@ -41,7 +41,7 @@ def root() -> Response:
 def show(session: Session, account: Account) -> Response:
     """Show the account's person, its pages, and the children."""
     devices = connections.live(account, session)
-    html = render_template(
+    return render_page(
         "my_account/mon_compte.html",
         dest=None,
         account=account,
@@ -54,7 +54,6 @@ def show(session: Session, account: Account) -> Response:
         letter_url=url_for("letter.link"),
         sign_out_url=url_for("oidc.logout"),
     )
-    return make_response(html)
 
 
 def _tiles(account: Account, devices: int) -> list[Tile]:

@@ -11,7 +11,7 @@ from idp.oidc.claims.release import CLAIMS_BY_SCOPE
 from idp.oidc.client_auth.client import GRANT_TYPES
 from idp.oidc.keys.jose import CLIENT_ALGORITHMS
 from idp.services import services
-from idp.web.declarations import for_other_sites, for_programs
+from idp.web.declarations import Trait, declares
 from idp.web.endpoints import Endpoint
 from idp.web.http import Request, Response
 
@@ -81,8 +81,7 @@ def discovery(_request: Request) -> Response:
     return Response(body, headers=_CACHED)
 
 
-@for_programs
-@for_other_sites
+@declares(Trait.FOR_PROGRAMS, Trait.FOR_OTHER_SITES)
 def jwks(_request: Request) -> Response:
     """Return the public keys."""
     return Response(services().server.ring.document(), headers=_KEYS_CACHED)

@@ -7,14 +7,19 @@ from idp.oidc import discovery
 from idp.oidc.authorization import endpoint as authorize
 from idp.oidc.authorization import pages, par
 from idp.oidc.logout import front_channel, rp_initiated
-from idp.oidc.tokens import endpoints
 from idp.oidc.tokens import endpoints as token
 from idp.web import declarations
 from idp.web.door import Door
 from idp.web.http import Response
 
 _ENDPOINTS = (authorize, par, token, discovery)
-_PAGES = (pages, front_channel, rp_initiated)
+_PAGES = (
+    ("/authorize/accord", pages.agree, ("GET", "POST")),
+    ("/authorize/est-ce-vous", pages.is_it_you, ("GET", "POST")),
+    ("/authorize/autre-ent", pages.not_this_ent, ("GET",)),
+    ("/session/check", front_channel.check_session, ("GET",)),
+    ("/logout", rp_initiated.logout, ("GET", "POST")),
+)
 
 
 def blueprints(door: Door) -> tuple[Blueprint, ...]:
@@ -22,9 +27,9 @@ def blueprints(door: Door) -> tuple[Blueprint, ...]:
     protocol, charter = Blueprint("oidc", __name__), Blueprint("charter_api", __name__)
     for module in _ENDPOINTS:
         door.add(protocol, module.ENDPOINTS)
-    door.add(charter, charter_api.endpoints(endpoints.authenticate_charter))
-    for page in _PAGES:
-        page.add_routes(protocol)
+    door.add(charter, charter_api.endpoints(token.authenticate_charter))
+    for path, page, methods in _PAGES:
+        protocol.add_url_rule(path, view_func=page, methods=methods)
     protocol.before_request(_answer_head)
     return protocol, charter
 

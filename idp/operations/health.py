@@ -30,7 +30,7 @@ from idp.opaque import InvalidValueError, signer
 from idp.services import services
 from idp.throttle import guard, limits
 from idp.web import http
-from idp.web.declarations import Declarations, for_programs, probe
+from idp.web.declarations import Declarations, Trait, declares
 from idp.web.door import Door
 from idp.web.http import Request
 
@@ -44,14 +44,11 @@ class Readiness(NamedTuple):
     cause: str = ""
 
 
-ECHO_HEADER = "Idp-Doctor"
-"""The header by which `idp doctor` asks what arrives."""
+ECHO_HEADER = "Idp-Doctor"  # the header by which `idp doctor` asks what arrives
 _ECHO_SECONDS = 60
 _READY = "ok"
-_OF_ONE_NODE = {"secret_key_file", "metrics_bind", "hash_concurrency"}
-"""The settings that may differ between nodes."""
-_OF_DESK = "team"
-"""A blueprint that only the application of the desk has."""
+_OF_ONE_NODE = {"secret_key_file", "metrics_bind", "hash_concurrency"}  # the settings that may differ between nodes
+_OF_DESK = "team"  # a blueprint that only the application of the desk has
 
 
 def add(door: Door) -> None:
@@ -60,16 +57,14 @@ def add(door: Door) -> None:
 
 
 @blueprint.get("/healthz")
-@for_programs
-@probe
+@declares(Trait.FOR_PROGRAMS, Trait.PROBE)
 def alive() -> http.Response:
     """Answer that the process runs, without any other check."""
     return _alive(http.current_request())
 
 
 @blueprint.get("/readyz")
-@for_programs
-@probe
+@declares(Trait.FOR_PROGRAMS, Trait.PROBE)
 def ready() -> Response:
     """Return whether requests can be served; the answer names only the first reason why not.
 
@@ -141,11 +136,6 @@ def _readiness() -> Readiness:
 
 
 def _missing() -> str:
-    """Return what is missing.
-
-    Raises:
-        SQLAlchemyError: the database is unavailable.
-    """
     from alembic.runtime.migration import MigrationContext  # noqa: PLC0415 - slow to import, and not for requests
 
     from idp.operations import revisions  # noqa: PLC0415 - as above

@@ -22,8 +22,7 @@ from idp.letters.recipients import PrintError, class_order
 from idp.statements import index_only
 
 _SCHOOLS_AT_ONCE = 20
-_FAMILY = 2
-"""Accounts that may share a mailbox without being reported: two parents."""
+_FAMILY = 2  # accounts that may share a mailbox without being reported: two parents
 _UNCONFIRMED = (Group.UNCONFIRMED, Group.RELETTER)
 _ACTIVE = (Group.ACTIVE, Group.BLOCKED, *_UNCONFIRMED)
 
@@ -139,7 +138,6 @@ def _open_notices(schools: Sequence[uuid.UUID]) -> Select[uuid.UUID, int]:
 
 
 def _shared_mailboxes(schools: Sequence[uuid.UUID]) -> Select[uuid.UUID, int]:
-    """Return the query that counts the mailboxes of families of `schools` with more than two accounts."""
     moment = now()
     used = (
         select(Child.school_id, Account.mailbox)

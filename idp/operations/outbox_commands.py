@@ -17,8 +17,7 @@ from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import DEAD, Outcome
 from idp.terminal import AS_JSON, YES, confirm, table
 
-MOST_IDS = 200
-"""The number of messages that one event names: a line of the journal of about 8 kB."""
+MOST_IDS = 200  # the number of messages that one event names: a line of the journal of about 8 kB
 _SHOWN = ("id", "kind", "outcome", "attempts", "available_at", "created_at", "last_error")
 _IDS = click.argument("ids", nargs=-1, type=click.UUID, metavar="[ID]…")
 _DEAD = click.option("--dead", is_flag=True, help="All dead messages.")
@@ -84,11 +83,7 @@ def _check_usage(ids: Collection[uuid.UUID], *, dead: bool) -> None:
 def _locked(
     ids: Collection[uuid.UUID], *, dead: bool, fault: Callable[[OutboxMessage], str]
 ) -> Sequence[OutboxMessage]:
-    """Return the messages, locked in the caller's transaction.
-
-    Raises:
-        ClickException: one does not exist, has a fault, or is leased by a worker.
-    """
+    """Return the messages, locked in the caller's transaction."""
     query = select(OutboxMessage, leases.is_free()).with_for_update()
     query = query.where(OutboxMessage.outcome == DEAD) if dead else query.where(OutboxMessage.id.in_(ids))
     rows = db.session.execute(query).all()

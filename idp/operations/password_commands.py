@@ -130,7 +130,6 @@ def _target(settings: Settings) -> Path:
 
 @contextmanager
 def _as_click_error() -> Iterator[None]:
-    """Turn an error of a load into the command's error; a former filter is unchanged."""
     try:
         yield
     except ListRefusedError as refused:
@@ -165,13 +164,11 @@ _LOOKED_AT: Final = 100
 _TOLD_EVERY: Final = 1 << 20
 _LOOKED_THROUGH: Final = 1 << 20
 _CONTROLS: Final = bytes({*range(0x20), 0x7F} - set(b"\t\n\r"))
-_LINES_OF_TEXT: Final = 1000
-"""The least number of bytes to each control character in a file that is text."""
+_LINES_OF_TEXT: Final = 1000  # the least number of bytes to each control character in a file that is text
 _HASH = re.compile(rb"[0-9A-Fa-f]{32,64}(:\d+)?")
 _HEXADECIMAL = re.compile(rb"\$HEX\[((?:[0-9A-Fa-f]{2})*)\]")
 
-Tell = Callable[[int], None]
-"""A function that receives the number of bytes read since its last call."""
+Tell = Callable[[int], None]  # a function that receives the number of bytes read since its last call
 
 
 class ListRefusedError(Exception):

@@ -2,8 +2,7 @@
 
 import click
 
-SHORTEST = 4
-"""Fewer characters say nothing: « ok »."""
+SHORTEST = 4  # fewer characters say nothing: « ok »
 LONGEST = 200
 
 

@@ -32,10 +32,8 @@ from idp.services import services
 
 _PART = "worker"
 _STATEMENT_SECONDS = 2
-_SECONDS = 5.0
-"""After so many seconds no other subject is read: Prometheus waits for ten."""
-_TOO_LONG = "57014"
-"""SQLSTATE of a statement that took too long; the next one may be answered."""
+_SECONDS = 5.0  # after so many seconds no other subject is read: Prometheus waits for ten
+_TOO_LONG = "57014"  # SQLSTATE of a statement that took too long; the next one may be answered
 
 
 def start_watching(workers: Sequence[Worker]) -> None:

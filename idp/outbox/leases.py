@@ -130,8 +130,7 @@ def clock() -> Any:
     return func.clock_timestamp(type_=DateTime(timezone=True))
 
 
-BEAT_SECONDS = 8.0
-"""A third of the lease at most, so that one lost beat changes nothing."""
+BEAT_SECONDS = 8.0  # a third of the lease at most, so that one lost beat changes nothing
 
 log = structlog.get_logger()
 

@@ -22,8 +22,7 @@ from idp.clock import now
 from idp.db import Base, UuidKey, db, only, upsert
 from idp.personal import left_out, shown
 
-TRACE = "traceparent"
-"""The member of a payload that names the trace of the request which caused the message."""
+TRACE = "traceparent"  # the member of a payload that names the trace of the request which caused the message
 
 
 class OutboxMessage(UuidKey, Base):

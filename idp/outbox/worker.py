@@ -32,12 +32,9 @@ UNCERTAIN = "uncertain"
 FIRST_DELAY = timedelta(seconds=30)
 MAX_DELAY = timedelta(hours=1)
 MAX_RETRY_AFTER = timedelta(days=1)
-MAX_ATTEMPTS = 78
-"""With these delays: seven attempts in the first hour, then one an hour, for three days."""
-MAX_AGE = timedelta(days=3)
-"""A mail that is older is given up when the mail server is down."""
-PROBE_SECONDS = 10.0
-"""Between two questions whether the mail server can be used."""
+MAX_ATTEMPTS = 78  # with these delays: seven attempts in the first hour, then one an hour, for three days
+MAX_AGE = timedelta(days=3)  # a mail that is older is given up when the mail server is down
+PROBE_SECONDS = 10.0  # between two questions whether the mail server can be used
 
 _SETTLE_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 _MAX_PAUSE = 30.0

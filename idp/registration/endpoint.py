@@ -31,7 +31,7 @@ from idp.registration.faults import RegistrationRefusedError
 from idp.registration.metadata import ClientMetadata
 from idp.services import services
 from idp.throttle import guard, limits
-from idp.web.declarations import for_programs
+from idp.web.declarations import Trait, declares
 from idp.web.errors import TooManyRequestsError
 from idp.web.http import Response
 from idp.web.request_context import remote_ip
@@ -90,7 +90,7 @@ def _answers_refusals(view: Callable[..., Response]) -> Callable[..., Response]:
     return answered
 
 
-@for_programs
+@declares(Trait.FOR_PROGRAMS)
 @_answers_refusals
 def register() -> Response:
     """Register the client that the JSON describes (RFC 7591, 3.1)."""
@@ -153,7 +153,7 @@ def _checked(invitation: ClientInvite, members: dict[str, Any], name: str) -> Cl
     return metadata
 
 
-@for_programs
+@declares(Trait.FOR_PROGRAMS)
 @_answers_refusals
 def manage(client_id: str) -> Response:
     """Read, replace or end a registration (RFC 7592 2)."""
@@ -187,7 +187,6 @@ def _replaced(client: Client, token: str) -> tuple[str, str | None]:
 
 @unit_of_work()
 def _write(client: Client, token: str, metadata: ClientMetadata, *, waits: bool) -> tuple[str, str | None]:
-    """Make the change, or keep it for approval; return the next access token, and a secret if the client needs one."""
     secret = None
     if waits:
         approvals.wait(services().settings, client, metadata)
@@ -211,11 +210,7 @@ def _change(client: Client, metadata: ClientMetadata) -> str | None:
 
 @unit_of_work()
 def _end(client: Client, token: str) -> Response:
-    """End the registration for good, with all that was issued to the client: no engineer enables it again (2.3).
-
-    Raises:
-        _UnauthorizedError: a concurrent request has ended the registration or replaced the token.
-    """
+    """End the registration for good, with all that was issued to the client: no engineer enables it again (2.3)."""
     if not access_tokens.lock(client, token):
         raise _UnauthorizedError(_NOT_VALID)
     with registrations.journaled(client, "ended", ClientChangedItself):
@@ -259,15 +254,7 @@ def _token(needed: str) -> str:
 
 
 def _unauthorized(text: str, challenge: str = _INVALID_TOKEN) -> Response:
-    """Return the refusal of RFC 6750, 3.1, and count it in the rate limit of the IP.
-
-    Args:
-        text: the description of the error.
-        challenge: the header `WWW-Authenticate`; it names no error for a request without a token.
-
-    Raises:
-        TooManyRequestsError: the IP exceeds the limit. Valid tokens are neither counted nor delayed.
-    """
+    """Return the refusal of RFC 6750, 3.1, and count it in the rate limit of the IP."""
     if seconds := guard.take_or_wait((limits.CLIENT_PROOF_IP, remote_ip())):
         raise TooManyRequestsError(seconds)
     alarm.count_failure(services().settings)
@@ -277,12 +264,7 @@ def _unauthorized(text: str, challenge: str = _INVALID_TOKEN) -> Response:
 
 
 def _members() -> dict[str, Any]:
-    """Return the JSON object of the body.
-
-    Raises:
-        _RefusedError: the body is no JSON object, or has a software statement, which nobody here can check (RFC 7591,
-            2.3).
-    """
+    """Return the JSON object of the body."""
     if request.mimetype != "application/json":
         raise _RefusedError(415, _METADATA_ERROR, "the body must be application/json")
     try:

@@ -192,11 +192,6 @@ def _compare(
 
 
 def _check_plausible(settings: Settings, result: ImportResult, terms: Terms) -> None:
-    """Check that the files could be read and do not look like a mistake.
-
-    Raises:
-        ImportStoppedError: A check failed.
-    """
     staging = result.staging
     if staging.fatal:
         issue = staging.fatal[0]

@@ -13,8 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from idp.db import db
 from idp.pool import POSTGRESQL_PATIENCE
 
-_KEY = 0x5C01A117E
-"""The key of the advisory lock; the product has no other one."""
+_KEY = 0x5C01A117E  # the key of the advisory lock; the product has no other one
 
 
 class ImportRunningError(Exception):

@@ -21,8 +21,7 @@ from idp.rostering.reconcile.staging import Staging
 from idp.rostering.records import Issue
 from idp.terminal import plain, table
 
-SHOWN = 20
-"""How many issues the terminal shows. The CSV and the list of an import have all."""
+SHOWN = 20  # How many issues the terminal shows. The CSV and the list of an import have all.
 
 COLUMNS = ("severity", "file", "line", "key", "code", "message")
 _COLUMNS = ("read", "created", "changed", "unchanged", "left", "refused")

@@ -14,8 +14,7 @@ from idp.languages import letters_to_store, of_letters
 from idp.mail.emails import InvalidEmailError, parse_email
 from idp.rostering.records import LONGEST
 
-LINES = 4
-"""Lines of a postal address, at most."""
+LINES = 4  # lines of a postal address, at most
 
 
 def rows() -> Iterator[dict[str, Any]]:

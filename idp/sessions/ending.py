@@ -67,7 +67,6 @@ def ended_rows(account_id: uuid.UUID, *which: ColumnElement[bool]) -> Sequence[u
 
 
 def _announce(ended: Sequence[uuid.UUID]) -> None:
-    """Enqueue the news that sessions ended; a handler of `idp.oidc` tells the ENTs."""
     for start in range(0, len(ended), _TOLD_AT_ONCE):
         queue.enqueue(SESSIONS_ENDED, {"sessions": [str(key) for key in ended[start : start + _TOLD_AT_ONCE]]})
 

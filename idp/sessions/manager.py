@@ -95,7 +95,6 @@ def _sign_in_entry(account_id: uuid.UUID, sid: str, amr: list[str], browser: Bro
 
 
 def _resumable(cookie: str, account: Account) -> Session | None:
-    """Return the session of a cookie, its row locked, if this account can continue the session; None otherwise."""
     return db.session.scalar(
         select(Session)
         .join(Account, Account.id == Session.account_id)

@@ -26,53 +26,30 @@ _View = TypeVar("_View", bound=Callable[..., Any])
 class Trait(enum.Enum):
     """A trait that a view may declare."""
 
-    FOR_PROGRAMS = enum.auto()
+    FOR_PROGRAMS = enum.auto()  # programs call the view: cookies are not read, and errors are JSON
     LEADS_TO_ENT = enum.auto()
-    FOR_OTHER_SITES = enum.auto()
-    PROBE = enum.auto()
-    ACTS_ON_GET = enum.auto()
+    """A form of the page may redirect to an ENT: its policy has no `form-action`.
+
+    Chromium applies `form-action` to all redirects that follow a form, also to those of the ENT.
+    """
+    FOR_OTHER_SITES = enum.auto()  # caches may store the response, and pages of other sites may load it
+    PROBE = enum.auto()  # monitoring polls the view: its requests are not logged
+    ACTS_ON_GET = enum.auto()  # a GET has effects: a HEAD gets an empty response (RFC 9110 9.2.1, 9.3.2)
     TAKES_FILES = enum.auto()
+    """The form of the page uploads files: its body may be long, once `Door.admits_files` agrees."""
 
 
 _EXACT = frozenset({Trait.LEADS_TO_ENT, Trait.FOR_OTHER_SITES, Trait.PROBE, Trait.TAKES_FILES})
 
 
-def for_programs(view: _View) -> _View:
-    """Declare that programs call the view: cookies are not read, and errors are JSON."""
-    return _declare(view, Trait.FOR_PROGRAMS)
+def declares(*traits: Trait) -> Callable[[_View], _View]:
+    """Declare traits of a view, below its route."""
 
+    def declare(view: _View) -> _View:
+        setattr(view, _ATTRIBUTE, declared(view).union(traits))
+        return view
 
-def leads_to_ent(view: _View) -> _View:
-    """Declare that a form of the page may redirect to an ENT: its policy has no `form-action`.
-
-    Chromium applies `form-action` to all redirects that follow a form, also to those of the ENT.
-    """
-    return _declare(view, Trait.LEADS_TO_ENT)
-
-
-def for_other_sites(view: _View) -> _View:
-    """Declare that caches may store the response, and pages of other sites may load it."""
-    return _declare(view, Trait.FOR_OTHER_SITES)
-
-
-def probe(view: _View) -> _View:
-    """Declare that monitoring polls the view: its requests are not logged."""
-    return _declare(view, Trait.PROBE)
-
-
-def acts_on_get(view: _View) -> _View:
-    """Declare that a GET of the view has effects: a HEAD gets an empty response (RFC 9110 9.2.1, 9.3.2)."""
-    return _declare(view, Trait.ACTS_ON_GET)
-
-
-def takes_files(view: _View) -> _View:
-    """Declare that the form of the page uploads files: its body may be long, once `Door.admits_files` agrees."""
-    return _declare(view, Trait.TAKES_FILES)
-
-
-def _declare(view: _View, trait: Trait) -> _View:
-    setattr(view, _ATTRIBUTE, declared(view) | {trait})
-    return view
+    return declare
 
 
 def declared(view: Callable[..., Any]) -> frozenset[Trait]:
@@ -150,5 +127,5 @@ def url(endpoint: str, **parameters: str) -> str:
 
 
 def view_acts_on_get() -> bool:
-    """Return whether the view of Flask's current request declares `acts_on_get`."""
+    """Return whether the view of Flask's current request declares `ACTS_ON_GET`."""
     return Trait.ACTS_ON_GET in declared(current_app.view_functions[request.endpoint or ""])

@@ -1,10 +1,9 @@
 """Error pages and JSON errors, with a reference number that the log has too."""
 
 from types import TracebackType
-from typing import NoReturn
 
 import structlog
-from flask import Flask, Response, abort, make_response, render_template, request
+from flask import Flask, Response, make_response, request
 from flask_babel import gettext
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -15,7 +14,7 @@ from idp.logging import frames
 from idp.metrics.catalogue import SHED
 from idp.web import endpoints, http, languages
 from idp.web.declarations import is_called_by_program
-from idp.web.redirects import page_of_button, shown_page
+from idp.web.redirects import page_of_button, render_page, shown_page
 from idp.web.request_context import request_id
 
 log = structlog.get_logger()
@@ -93,13 +92,8 @@ class TooManyRequestsError(HTTPException):
         self.back = back
 
 
-def not_found() -> NoReturn:
-    """Abort with 404."""
-    abort(404)
-
-
 def _page(template: str, status: int, *, dest: object = None, **context: object) -> Response:
-    return make_response(render_template(template, dest=dest, is_error=True, **context), status)
+    return render_page(template, status, dest=dest, is_error=True, **context)
 
 
 def _plain(error: HTTPException) -> Response:

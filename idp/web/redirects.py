@@ -1,11 +1,11 @@
-"""Redirects of pages, and the page that a request leads back or onward to."""
+"""The responses of pages, and the page that a request leads back or onward to."""
 
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from flask import Response, current_app, make_response, request
+from flask import Response, current_app, make_response, render_template, request
 from werkzeug.exceptions import HTTPException
 
 from idp.web import http
@@ -16,6 +16,11 @@ _PLAIN = "/:@!$&'()*+,;=~"
 """The characters of a path that need no percent-encoding (RFC 3986, 3.3), but for letters and digits."""
 _DEEPEST_PAGE = 8
 """The slashes that the path of a page with a form has at most; each is one more lookup for a form without a page."""
+
+
+def render_page(template: str, status: int = 200, /, **context: Any) -> Response:
+    """Return a rendered template as a response."""
+    return make_response(render_template(template, **context), status)
 
 
 def see_other(location: str) -> Response:

@@ -12,7 +12,7 @@ from flask import Flask
 from idp.app import create_app
 from idp.journey import STEPS
 from idp.web import declarations
-from idp.web.declarations import NAMESPACES, Trait, declared, leads_to_ent
+from idp.web.declarations import NAMESPACES, Trait, declared, declares
 from tests.architecture.tree import modules, named, nodes_of, parsed, shown
 from tests.databases import NOWHERE, settings_for
 from tests.rows import each_row
@@ -99,7 +99,7 @@ def test_paths_below_a_variable_one_are_for_programs_too(wired: Flask, path: str
 def test_a_variable_path_that_no_set_can_hold_is_refused_at_the_start() -> None:
     app = Flask("x")
     declarations.configure(app)
-    app.add_url_rule("/page/<name>", view_func=leads_to_ent(lambda name: name))
+    app.add_url_rule("/page/<name>", view_func=declares(LEAVES)(lambda name: name))
     with pytest.raises(ValueError, match="/page/<name>: LEADS_TO_ENT"):
         declarations.of(app).read(app)
 

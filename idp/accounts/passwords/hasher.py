@@ -31,13 +31,11 @@ from idp.db import release_connection
 from idp.metrics.catalogue import HASH_WAIT_SECONDS, HASHES_REFUSED, HASHES_WAITING
 from idp.tracing import Span
 
-MAX_PASSWORD_LENGTH: Final = 128
-"""Code points of a password; in UTF-8 this is never more than 512 bytes."""
+MAX_PASSWORD_LENGTH: Final = 128  # code points of a password; in UTF-8 this is never more than 512 bytes
 MAX_USERNAME_LENGTH: Final = 64
 PROVISIONAL_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 """Crockford's base 32: no I, L, O (read as 1, 1, 0) and no U."""
-PROVISIONAL_LENGTH: Final = 12
-"""Characters of a provisional password, without its hyphens: 60 bits."""
+PROVISIONAL_LENGTH: Final = 12  # characters of a provisional password, without its hyphens: 60 bits
 
 Lane = Literal["sign_in", "activation"]
 """The queue that a hash waits in: activations and new passwords do not wait behind a flood of sign-ins."""
@@ -49,8 +47,7 @@ _MOST_MEMORY_KIB: Final = 8 * 19_456
 _MOST_ITERATIONS: Final = 16
 _ACTIVATIONS_AT_ONCE = 1
 _MEASURED = 8
-WAIT_SECONDS = 2.0
-"""How long a sign-in waits for its turn to hash before it is answered with 503."""
+WAIT_SECONDS = 2.0  # how long a sign-in waits for its turn to hash before it is answered with 503
 _CROWD: Final = 16
 """The most people in each queue of a process, waiting or served: at some 50 ms each, about a second of work."""
 _MINUS = "\u2212"
@@ -115,7 +112,6 @@ def normalise(password: str) -> str:
 
 
 def _is_gap(character: str) -> bool:
-    """Return whether a character is a space, a hyphen, a dash, or an invisible control or format character."""
     return unicodedata.category(character) in {"Zs", "Zl", "Zp", "Pd", "Cc", "Cf"} or character == _MINUS
 
 

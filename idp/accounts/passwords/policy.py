@@ -36,8 +36,7 @@ EXAMPLES = {
 _LONG_WORD = 4
 _SHORT_WORD = 2
 _FEW_SIGNS = 4
-_MANY_WORDS = 3
-"""A password with this many words of the example counts as the example."""
+_MANY_WORDS = 3  # a password with this many words of the example counts as the example
 _YEAR = re.compile(r"(?:19|20)\d\d")
 _LOOK_ALIKES = str.maketrans("013457@$!", "oieastasi")
 _RUN = re.compile(r"[^\W_]+")
@@ -251,7 +250,6 @@ def _is_common(folded: str) -> bool:
 
 
 def _is_commonplace(folded: str, services: set[str]) -> bool:
-    """Return whether a password consists of pieces of common phrases, or of a word and a number."""
     core = re.sub(r"^[\W\d_]+|[\W\d_]+$", "", folded)
     for spelling in (core, core.translate(_LOOK_ALIKES)):
         word = "".join(_RUN.findall(spelling))

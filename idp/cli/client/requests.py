@@ -220,11 +220,12 @@ REPAIRS = {
 @AS_JSON
 def try_client(client_id: str, *, as_json: bool) -> None:
     """Check an ENT's registration and URIs; print the findings in French, and exit 1 if one is wrong."""
-    subject, findings = checks.read(client_id), []
-    for finding in checks.findings(services().server, subject):
-        findings.append(finding)
-        if not as_json:
-            click.echo(f"{_mark(finding)} {plain(_message(finding, client_id))}")
+    findings: list[Finding] = []
+    for step in checks.steps(services().server, registrations.get(client_id)):
+        for finding in step():
+            findings.append(finding)
+            if not as_json:
+                click.echo(f"{_mark(finding)} {plain(_message(finding, client_id))}")
     if as_json:
         rows = [{"check": each.check, "ok": each.ok, "message": _message(each, client_id)} for each in findings]
         click.echo(dumped(rows))

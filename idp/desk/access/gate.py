@@ -17,7 +17,7 @@ from datetime import timedelta
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlencode
 
-from flask import Flask, Response, current_app, make_response, render_template, request
+from flask import Flask, Response, abort, current_app, make_response, render_template, request
 from sqlalchemy import func, or_, select, update
 from werkzeug.exceptions import HTTPException
 
@@ -37,7 +37,6 @@ from idp.services import services
 from idp.throttle import guard
 from idp.throttle.limits import DESK_REFUSALS
 from idp.web import browser
-from idp.web.errors import not_found
 from idp.web.http import current_request
 from idp.web.redirects import see_other, shown_page
 
@@ -253,7 +252,7 @@ def person() -> SignedIn:
     """Return the signed-in person of this request. The view has declared that it needs one."""
     known = sessions.current()
     if known is None:
-        not_found()
+        abort(404)
     return known
 
 
@@ -261,7 +260,7 @@ def post() -> Post:
     """Return the post that the person acts in."""
     chosen = person().post
     if chosen is None:
-        not_found()
+        abort(404)
     return chosen
 
 
@@ -319,7 +318,7 @@ def refuse(subject: str = "") -> NoReturn:
         NotFound: always.
     """
     note_refusal(request.endpoint or "", subject)
-    not_found()
+    abort(404)
 
 
 def note_refusal(page: str, subject: str) -> None:

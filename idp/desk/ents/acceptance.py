@@ -34,8 +34,7 @@ from idp.registration import approvals, registrations, sectors
 from idp.registration.faults import Fault, FaultCode, RegistrationRefusedError
 from idp.registration.metadata import BY_NAME, ClientMetadata
 
-MOST_WAITING = 3
-"""The ENTs and the changes of one ENT operator that may wait at a time."""
+MOST_WAITING = 3  # the ENTs and the changes of one ENT operator that may wait at a time
 MOST_A_DAY = 5
 """The ENTs and the changes that one ENT operator may ask for within a day, also if some of them wait no longer."""
 _DAY = timedelta(days=1)

@@ -3,7 +3,7 @@
 import hashlib
 from uuid import UUID
 
-from flask import Response, make_response, render_template, request, url_for
+from flask import Response, request, url_for
 from flask_babel import format_decimal, gettext
 from flask_babel import lazy_gettext as _l
 from markupsafe import Markup
@@ -17,10 +17,9 @@ from idp.desk.ents.views import blueprint
 from idp.desk.fields import AreaField, WordField
 from idp.desk.kept_forms import DeskForm, keeps
 from idp.web.forms import PlainField
-from idp.web.redirects import see_other
+from idp.web.redirects import render_page, see_other
 
-LONGEST_TYPED = 20_000
-"""Characters of a charter that is typed into the page; `idp charter publish` takes a longer one."""
+LONGEST_TYPED = 20_000  # characters of a charter that is typed into the page; `idp charter publish` takes a longer one
 
 
 class CharterForm(DeskForm):
@@ -63,7 +62,7 @@ def write_charter(key: UUID) -> Response:
     elif form.is_valid(client):
         service.keep_draft(client.id, form.version.data or "", form.text.data or "")
         return see_other(url_for("ents.draft", key=key))
-    return make_response(render_template("desk/ents/charte.html", form=form, client=client, copied=copied))
+    return render_page("desk/ents/charte.html", form=form, client=client, copied=copied)
 
 
 def _fill(form: CharterForm, client: Client) -> str:
@@ -92,7 +91,7 @@ def draft(key: UUID) -> Response:
 
 
 def _draft_page(client: Client, kept: dict[str, str], form: PublicationForm, error: str = "") -> Response:
-    html = render_template(
+    return render_page(
         "desk/ents/apercu.html",
         client=client,
         version=kept["version"],
@@ -104,7 +103,6 @@ def _draft_page(client: Client, kept: dict[str, str], form: PublicationForm, err
         form=form,
         error=error,
     )
-    return make_response(html)
 
 
 def _html(text: str) -> Markup:
@@ -144,11 +142,10 @@ def read_charter(key: UUID, version: UUID) -> Response:
     row = next((row for row in service.versions(client.id) if row.id == version), None)
     if row is None:
         access.refuse(str(version))
-    html = render_template(
+    return render_page(
         "desk/ents/version.html",
         client=client,
         version=row,
         body=_html(row.text),
         acceptance=summary.acceptance(client) if row.id == client.charter_version_id else "",
     )
-    return make_response(html)

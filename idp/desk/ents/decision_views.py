@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from uuid import UUID
 
-from flask import Response, make_response, render_template, request, url_for
+from flask import Response, request, url_for
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import func, select
@@ -24,7 +24,7 @@ from idp.registration import approvals, rows
 from idp.registration.faults import Fault, FaultCode, RegistrationRefusedError
 from idp.services import services
 from idp.web.forms import PlainField
-from idp.web.redirects import button_on, see_other
+from idp.web.redirects import button_on, render_page, see_other
 
 
 class RefusalForm(DeskForm):
@@ -147,11 +147,7 @@ def withdraw_change(key: UUID) -> Response:
 
 
 def _check_version(client: Client) -> None:
-    """Check that the ENT is as the page showed it: its operator may have changed it since.
-
-    Raises:
-        RegistrationRefusedError: it is not.
-    """
+    """Check that the ENT is as the page showed it: its operator may have changed it since."""
     if request.form.get("version") != str(client.version):
         raise RegistrationRefusedError(Fault("", "was changed since", code=FaultCode.CHANGED_MEANWHILE))
 
@@ -165,7 +161,7 @@ def _waiting_page(client: Client, refusal: RefusalForm | None = None, form: Regi
         form.show(replace(rows.read(client), uais=client.asked_uais))
     ids = [role.staff_id for role in acceptance.operators(client)]
     operators = db.session.scalars(select(StaffAccount).where(StaffAccount.id.in_(ids)).order_by(StaffAccount.name))
-    html = render_template(
+    return render_page(
         "desk/ents/accord.html",
         client=client,
         ent=summary.detail(client),
@@ -175,12 +171,10 @@ def _waiting_page(client: Client, refusal: RefusalForm | None = None, form: Regi
         left="" if acceptance.acts_for(client.asked_by, client) else sentence(Fault("", "", code=FaultCode.ASKER_LEFT)),
         scope_names=scope_names(),
     )
-    return make_response(html)
 
 
 def _change_page(client: Client, refusal: RefusalForm) -> Response:
     waiting = summary.proposed_change(client)
     if waiting is None:
         return see_other(url_for("ents.detail", key=client.id, fait="tard"))
-    html = render_template("desk/ents/changement.html", client=client, proposed=waiting, refusal=refusal)
-    return make_response(html)
+    return render_page("desk/ents/changement.html", client=client, proposed=waiting, refusal=refusal)

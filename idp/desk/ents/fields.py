@@ -37,8 +37,7 @@ class Purpose(enum.Enum):
 
     OWN = enum.auto()
     ASK = enum.auto()
-    ACCEPT = enum.auto()
-    """The engineer decides what an ENT gets that an ENT operator registered."""
+    ACCEPT = enum.auto()  # the engineer decides what an ENT gets that an ENT operator registered
     WHOLE = enum.auto()
 
 

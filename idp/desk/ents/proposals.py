@@ -132,11 +132,7 @@ def _moved(client: Client, former: ClientMetadata, metadata: ClientMetadata) -> 
 
 
 def _count_move(client: Client, staff_id: uuid.UUID, moved: Sequence[Any]) -> None:
-    """Count a change of addresses, so that nobody floods the others with mails, under which a bad one is not seen.
-
-    Raises:
-        RegistrationRefusedError: the operator made too many of this ENT within a day.
-    """
+    """Count a change of addresses, so that nobody floods the others with mails, under which a bad one is not seen."""
     if moved and not isinstance(guard.take(limits.ENT_MOVES, f"{staff_id} {client.id}"), guard.Granted):
         text = f"this ENT operator changed addresses of {client.name} too often: wait until tomorrow"
         raise registrations.state_error(text, FaultCode.MANY_MOVES)
@@ -154,7 +150,6 @@ def _tell_withdrawn(client: Client, proposal: Proposal, staff_id: uuid.UUID) -> 
 
 
 def _propose(client: Client, asked: dict[str, Any], staff_id: uuid.UUID) -> None:
-    """Keep the changed fields until the académie decides, in the caller's transaction; see `edit`."""
     staff = invitations.get_for_change(staff_id)
     if staff is None or not acceptance.acts_for(staff_id, client):
         raise registrations.state_error("the person is no operator of this ENT", FaultCode.ASKER_LEFT)

@@ -29,8 +29,7 @@ from idp.web.i18n import day, french_spacing, hour
 
 _MOST_SCHOOLS = 50
 
-_PAGES = frozenset({"policy_uri", "tos_uri"})
-"""The addresses that a parent may read and that receive nothing."""
+_PAGES = frozenset({"policy_uri", "tos_uri"})  # the addresses that a parent may read and that receive nothing
 
 
 _Fact = tuple[str, str, list[str]]

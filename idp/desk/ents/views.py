@@ -31,7 +31,7 @@ from idp.registration.trial import checks
 from idp.registration.trial.findings import Finding
 from idp.services import services
 from idp.throttle import guard, limits
-from idp.web.redirects import see_other
+from idp.web.redirects import render_page, see_other
 
 blueprint = Blueprint("ents", __name__)
 
@@ -48,8 +48,7 @@ def show() -> Response:
     """Show the ENTs in scope; a single one with all that its page has."""
     clients = db.session.scalars(select(Client).where(access.clients()).order_by(Client.name)).all()
     only = summary.detail(clients[0]) if len(clients) == 1 else None
-    html = render_template("desk/ents/ents.html", clients=clients, ent=only, state=summary.state, **_common())
-    return make_response(html)
+    return render_page("desk/ents/ents.html", clients=clients, ent=only, state=summary.state, **_common())
 
 
 def _common() -> dict[str, object]:
@@ -85,7 +84,7 @@ def _common() -> dict[str, object]:
 def detail(key: UUID) -> Response:
     """Show an ENT in scope."""
     ent = summary.detail(access.client(key))
-    return make_response(render_template("desk/ents/ent.html", ent=ent, **_common()))
+    return render_page("desk/ents/ent.html", ent=ent, **_common())
 
 
 @blueprint.route("/ent/<uuid:key>/modifier", methods=["GET", "POST"])
@@ -128,7 +127,7 @@ def _registration_page(
     drawn: str = "",
     waits: bool = False,
 ) -> Response:
-    html = render_template(
+    return render_page(
         "desk/ents/modifier.html",
         form=form,
         client=client,
@@ -137,7 +136,6 @@ def _registration_page(
         waiting=_waiting_key(client) if client else "",
         scope_names=scope_names(),
     )
-    return make_response(html)
 
 
 def _waiting_key(client: Client) -> str:
@@ -215,7 +213,6 @@ def _registered_before(client_id: str) -> Response:
 
 
 def _act_for(client: Client) -> bool:
-    """Let the session of an ENT operator act for an ENT; return False if the person has no role there."""
     person = access.person()
     own = next((post for post in posts.of_staff(person.staff.id) if post.client and post.client.id == client.id), None)
     if own is not None:
@@ -266,19 +263,18 @@ def _ways(*, has_two: bool) -> dict[str, str]:
 
 
 def _secret_page(client: Client, form: SecretForm) -> Response:
-    html = render_template(
+    return render_page(
         "desk/ents/secret.html",
         form=form,
         client=client,
         sentences=summary.secret_sentences(client),
         has_secret=summary.has_secret(client),
     )
-    return make_response(html)
 
 
 def _shown_once(client: Client, secret: str, *, is_new: bool = False) -> Response:
     until = client.former_secret_until
-    html = render_template(
+    return render_page(
         "desk/ents/une_fois.html",
         client=client,
         secret=secret,
@@ -286,13 +282,11 @@ def _shown_once(client: Client, secret: str, *, is_new: bool = False) -> Respons
         is_new=is_new,
         issuer=services().settings.issuer,
     )
-    return make_response(html)
 
 
 TRIAL_SECONDS = 20.0  # of a thread: an ENT may name hosts that never answer
 """After so many seconds a trial begins no further check; each request has its own deadline."""
-MOST_AT_ONCE = 3
-"""The trials that run at once in a process: a small part of its threads."""
+MOST_AT_ONCE = 3  # the trials that run at once in a process: a small part of its threads
 _lock = threading.Lock()
 _running: set[UUID] = set()
 
@@ -303,12 +297,6 @@ class TooManyTrialsError(Exception):
 
 @contextmanager
 def _counted(person: UUID) -> Iterator[None]:
-    """Count the trial of a person, who has one at a time.
-
-    Raises:
-        TooManyTrialsError: a trial of the person runs, too many of others do, or the person asked for many in an hour.
-        RuntimeError: a unit of work is open.
-    """
     with _lock:
         if person in _running or len(_running) >= MOST_AT_ONCE:
             raise TooManyTrialsError(
@@ -332,16 +320,15 @@ def _counted(person: UUID) -> Iterator[None]:
 def trial(key: UUID) -> Response:
     """Try an ENT in scope: its registration, this service as the ENT sees it, and each of the ENT's URIs."""
     client = access.client(key)
-    subject = checks.read(client.client_id)
     try:
         with _counted(access.person().staff.id):
-            findings, is_cut = checks.findings_in_time(services().server, subject, TRIAL_SECONDS)
+            findings, is_cut = checks.findings_in_time(services().server, client, TRIAL_SECONDS)
     except TooManyTrialsError as refused:
         return make_response(_trial_page(key, str(refused)), 429)
     wrong = sum(not finding.ok for finding in findings)
     lead = gettext("Ce qui a été vérifié est bon.") if is_cut else gettext("Tout ce qui a été testé est bon.")
     lead = gettext("Points à corriger : %(n)s.", n=wrong) if wrong else lead
-    return make_response(_trial_page(key, lead, findings, untested(subject.metadata), is_cut=is_cut))
+    return make_response(_trial_page(key, lead, findings, untested(rows.read(client)), is_cut=is_cut))
 
 
 def _trial_page(

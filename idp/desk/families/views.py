@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from flask import Blueprint, Response, make_response, render_template, request, url_for
+from flask import Blueprint, Response, request, url_for
 from flask_babel import gettext, ngettext
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import func, select
@@ -35,7 +35,7 @@ from idp.operations import reasons
 from idp.passkeys import keys
 from idp.services import services
 from idp.web import i18n
-from idp.web.redirects import see_other
+from idp.web.redirects import render_page, see_other
 
 
 class RemovalForm(DeskForm):
@@ -77,19 +77,17 @@ def _page(account: Account, *, done: str = "", error: str = "") -> Response:
     guardian = subjects.views([account], held)[account.id]
     is_replaced = guardian.subject.standing is Standing.REPLACED
     children = subjects.children(account, held[account.id], with_former=is_replaced)
-    return make_response(
-        render_template(
-            "desk/families/compte.html",
-            done=done,
-            error=error,
-            guardian=guardian,
-            children=children,
-            ents=entrances(children),
-            facts=_facts(guardian),
-            events=events(account),
-            notices=subjects.notices(account),
-            successors=_successors(account.id) if is_replaced else [],
-        )
+    return render_page(
+        "desk/families/compte.html",
+        done=done,
+        error=error,
+        guardian=guardian,
+        children=children,
+        ents=entrances(children),
+        facts=_facts(guardian),
+        events=events(account),
+        notices=subjects.notices(account),
+        successors=_successors(account.id) if is_replaced else [],
     )
 
 
@@ -228,7 +226,6 @@ def _closing_url(subject: Subject) -> str:
 
 
 def _reopenings(subject: Subject) -> Iterator[str]:
-    """Yield the URLs that reopen the whole account; the note about a closed tie has its own."""
     return (item.reopening_url for item in subject.decisions if item.may_reopen and not item.is_tie)
 
 
@@ -330,7 +327,7 @@ def _passkeys_page(account: Account, form: RemovalForm) -> Response:
         else gettext("Aucun mail ne part : le compte n’a pas d’adresse confirmée.")
     )
     back = url_for("accounts.show", account=account.id)
-    return make_response(render_template("desk/families/cles.html", account=account, form=form, mail=mail, back=back))
+    return render_page("desk/families/cles.html", account=account, form=form, mail=mail, back=back)
 
 
 @blueprint.get("/familles/<uuid:pupil>")
@@ -341,13 +338,11 @@ def family(pupil: uuid.UUID) -> Response:
     family_pages.note_pupil(child.id)
     guardians = subjects.guardians(child)
     ended = gettext("Cette suspension est finie. Rien ne s’ouvre tant que le fichier ne nomme pas cette personne.")
-    return make_response(
-        render_template(
-            "desk/families/famille.html",
-            child=child,
-            guardians=guardians,
-            former=subjects.former_guardians(child),
-            ents=entrances(tie for _, tie in guardians),
-            done=ended if request.args.get("fait") == "finie" else "",
-        )
+    return render_page(
+        "desk/families/famille.html",
+        child=child,
+        guardians=guardians,
+        former=subjects.former_guardians(child),
+        ents=entrances(tie for _, tie in guardians),
+        done=ended if request.args.get("fait") == "finie" else "",
     )

@@ -21,8 +21,7 @@ from idp.outbox import queue
 from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome
 
-LIFETIME = timedelta(minutes=15)
-"""How long a file that a job made waits for its person."""
+LIFETIME = timedelta(minutes=15)  # how long a file that a job made waits for its person
 UPLOAD_LIFETIME = timedelta(hours=24)
 """How long an upload waits for the end of its work, and a file for the pages of its slice."""
 EXPIRY = "desk.file_expiry"

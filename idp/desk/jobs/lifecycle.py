@@ -176,8 +176,7 @@ def cancel(job: Job) -> bool:
 
 
 _WAIT = timedelta(seconds=20)
-_MOST_FAULTS = 3
-"""A job that fails by an error of the program or of the database is tried this often."""
+_MOST_FAULTS = 3  # a job that fails by an error of the program or of the database is tried this often
 _MOST_BEGINNINGS = 5
 """A job that still runs when its message is claimed once more has killed its workers, and is not begun again."""
 
@@ -242,11 +241,7 @@ def end_abandoned(settings: Settings) -> None:
 
 @unit_of_work()
 def _begin(key: uuid.UUID) -> tuple[Job, Kind, bool] | None:
-    """Mark that a job runs; return it, its kind and whether it ran already, or None if it is over.
-
-    Raises:
-        TemporaryDeliveryError: this version has no such kind, and a newer worker may have it; the job waits.
-    """
+    """Mark that a job runs; return it, its kind and whether it ran already, or None if it is over."""
     former = db.session.execute(select(Job.kind, Job.state).where(Job.id == key)).one_or_none()
     if former is None or former.state.is_over:
         return None

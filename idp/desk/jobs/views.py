@@ -8,7 +8,7 @@ handed out once.
 
 import uuid
 
-from flask import Blueprint, Response, make_response, render_template, request, url_for
+from flask import Blueprint, Response, request, url_for
 from flask_babel import gettext
 
 from idp.desk import access, naming
@@ -18,7 +18,7 @@ from idp.desk.jobs.models import Job, State
 from idp.desk.kept_forms import keeps
 from idp.opaque import InvalidValueError, Signer, signer
 from idp.services import services
-from idp.web.redirects import see_other
+from idp.web.redirects import render_page, see_other
 
 blueprint = Blueprint("jobs", __name__)
 _PAGE_SECONDS = 3
@@ -32,7 +32,7 @@ def show(key: uuid.UUID) -> Response:
     job, kind = lifecycle.get(key)
     if kind.next_page and job.state is State.DONE:
         return see_other(url_for(kind.next_page, key=key))
-    page = render_template(
+    return render_page(
         "desk/jobs/travail.html",
         job=job,
         kind=kind,
@@ -48,7 +48,6 @@ def show(key: uuid.UUID) -> Response:
         back=kind.back(job),
         seconds=0 if job.state.is_over else _PAGE_SECONDS,
     )
-    return make_response(page)
 
 
 def _sentence(job: Job) -> str:
@@ -103,8 +102,7 @@ def hand_out(key: uuid.UUID, file: uuid.UUID) -> Response:
     row = next((row for row in files.made(job.id) if row.id == file), None)
     if row is None or not (lifecycle.is_own(job) and row.is_waiting and _is_valid(ticket, file)):
         return see_other(url_for("jobs.show", key=job.id))
-    page = render_template("desk/jobs/remise.html", job=job, kind=kind, file=row, ticket=ticket)
-    return make_response(page)
+    return render_page("desk/jobs/remise.html", job=job, kind=kind, file=row, ticket=ticket)
 
 
 @blueprint.get("/travaux/<uuid:key>/fichiers/<uuid:file>/contenu")

@@ -59,8 +59,7 @@ def _every_user() -> CTE:
 _LONGEST = 80
 _PURPOSE = "journal cursor"
 _MOST_OF_CURSOR = 200
-_FIRST_DAY = date(1970, 1, 2)
-"""The journal has no earlier entry, and the databases compare no much earlier instant."""
+_FIRST_DAY = date(1970, 1, 2)  # the journal has no earlier entry, and the databases compare no much earlier instant
 
 
 @dataclass

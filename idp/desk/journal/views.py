@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from flask import Blueprint, Response, current_app, make_response, render_template, request, url_for
+from flask import Blueprint, Response, current_app, request, url_for
 from flask_babel import force_locale, gettext
 from sqlalchemy import ColumnElement, Select, and_, or_, select, union
 
@@ -31,6 +31,7 @@ from idp.desk.staff.models import Role, StaffAccount
 from idp.desk.team import colleagues
 from idp.operations.personal_data.words import in_words, known_details
 from idp.spreadsheet import rows_to_csv
+from idp.web.redirects import render_page
 
 MOST = 20_000
 
@@ -103,16 +104,14 @@ def show() -> Response:
     older = ""
     if len(rows) > PAGE:
         older = url_for("journal.show", avant=filters.cursor(shown[-1]), **chosen.parameters)
-    return make_response(
-        render_template(
-            "desk/journal/journal.html",
-            chosen=chosen,
-            acts=filters.groups(),
-            lines=lines(shown),
-            older=older,
-            newest=url_for("journal.show", **chosen.parameters) if chosen.before else "",
-            has_accounts=filters.has_accounts(),
-        )
+    return render_page(
+        "desk/journal/journal.html",
+        chosen=chosen,
+        acts=filters.groups(),
+        lines=lines(shown),
+        older=older,
+        newest=url_for("journal.show", **chosen.parameters) if chosen.before else "",
+        has_accounts=filters.has_accounts(),
     )
 
 
@@ -152,7 +151,7 @@ def export() -> Response:
 
 
 def _export_page(chosen: filters.Filters, error: str = "") -> Response:
-    return make_response(render_template("desk/journal/export.html", chosen=chosen, error=error, most=_MOST))
+    return render_page("desk/journal/export.html", chosen=chosen, error=error, most=_MOST)
 
 
 PAGE = 50

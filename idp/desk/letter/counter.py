@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
 from datetime import timedelta
 
-from flask import Blueprint, Response, make_response, render_template, url_for
+from flask import Blueprint, Response, url_for
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import select
@@ -43,7 +43,7 @@ from idp.throttle import guard
 from idp.throttle.guard import Wait
 from idp.throttle.limits import FIRST_LETTERS
 from idp.web.forms import PlainField
-from idp.web.redirects import see_other
+from idp.web.redirects import render_page, see_other
 
 _AGAIN = timedelta(minutes=15)
 _NEW_FOR = timedelta(days=30)
@@ -114,7 +114,6 @@ def _lead_to_file(account: Account, form: LetterForm) -> Response:
 
 
 def _refusal(account: Account) -> str:
-    """Return why an account gets no letter from the school, as a key of `prints.REFUSALS`; empty if it may get one."""
     school = access.own_school()
     try:
         recipients.check_account(account)
@@ -130,7 +129,6 @@ def _is_guarded(account: Account) -> bool:
 
 
 def _count_letter(account: Account) -> bool:
-    """Count a letter that the person is about to print; return whether it needs a fresh proof first."""
     if _is_guarded(account):
         return True
     if access.has_fresh_proof(access.person()):
@@ -144,11 +142,7 @@ def _own_count() -> str:
 
 
 def _print(account: Account, form: LetterForm) -> Job:
-    """Print a letter, and return the job that hands out its file.
-
-    Raises:
-        RefusedError: nothing was printed, and no secret changed; the code is a key of `prints.REFUSALS`.
-    """
+    """Print a letter, and return the job that hands out its file."""
     settings, as_slip = services().settings, form.layout.data == "slip"
     reason = form.reason.text if account.has_been_active else ""
     order = PrintOrder(uai=access.own_school().uai, usernames=[account.username], reason=reason, as_slips=as_slip)
@@ -208,18 +202,16 @@ def _children(account: Account) -> str:
 
 
 def _page(account: Account, form: LetterForm, refusal: str = "", fault: str = "") -> Response:
-    return make_response(
-        render_template(
-            "desk/letter/nouveau_courrier.html",
-            account=account,
-            children=_children(account),
-            back=url_for("accounts.show", account=account.id),
-            form=form,
-            needs_proof=account.has_been_active,
-            refusal=prints.REFUSALS[refusal] if refusal else "",
-            fault=prints.REFUSALS[fault] if fault else "",
-            effects=_effects(account),
-        )
+    return render_page(
+        "desk/letter/nouveau_courrier.html",
+        account=account,
+        children=_children(account),
+        back=url_for("accounts.show", account=account.id),
+        form=form,
+        needs_proof=account.has_been_active,
+        refusal=prints.REFUSALS[refusal] if refusal else "",
+        fault=prints.REFUSALS[fault] if fault else "",
+        effects=_effects(account),
     )
 
 

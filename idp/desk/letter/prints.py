@@ -11,7 +11,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from flask import Blueprint, Response, make_response, render_template, request, url_for
+from flask import Blueprint, Response, request, url_for
 from flask_babel import LazyString, gettext
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import select
@@ -36,7 +36,7 @@ from idp.letters.printing import PrintOrder, Report
 from idp.letters.recipients import PrintError, Recipient, Refusal, Skip, Skipped
 from idp.letters.render.pdf import LetterError
 from idp.services import services
-from idp.web.redirects import see_other
+from idp.web.redirects import render_page, see_other
 
 PROBLEMS = (Skip.CHANGED, Skip.TOO_LONG, Skip.UNKNOWN_GLYPH, Skip.FAULTY, Skip.DISPUTED)
 """The reasons that somebody has to act on; the others are as expected."""
@@ -163,7 +163,7 @@ def show() -> Response:
         {"by": by.get(job.staff_id, ""), "problems": problems.get(job.id, []), **_row(job, names, made.get(job.id, []))}
         for job in jobs
     ]
-    return make_response(render_template("desk/prints/impressions.html", rows=rows, again=PRINT.again))
+    return render_page("desk/prints/impressions.html", rows=rows, again=PRINT.again)
 
 
 def _row(job: Job, names: Mapping[UUID, str], made: Sequence[JobFile]) -> dict[str, Any]:
@@ -248,18 +248,16 @@ def _again_page(
     if names:
         with unit_of_work():
             log.record(ClassListed(class_name=job.parameters["class"] or "", count=len(names)))
-    return make_response(
-        render_template(
-            "desk/prints/a_nouveau.html",
-            job=job,
-            what=title(job),
-            by=lifecycle.authors([job]).get(job.staff_id, ""),
-            form=form,
-            groups=named_groups(people, skipped, names),
-            count=sum(entry.account_id in names for entry in people),
-            without_pupil=len(printed) - len(people) - len(skipped),
-            refusal=REFUSALS[refusal] if refusal else "",
-        )
+    return render_page(
+        "desk/prints/a_nouveau.html",
+        job=job,
+        what=title(job),
+        by=lifecycle.authors([job]).get(job.staff_id, ""),
+        form=form,
+        groups=named_groups(people, skipped, names),
+        count=sum(entry.account_id in names for entry in people),
+        without_pupil=len(printed) - len(people) - len(skipped),
+        refusal=REFUSALS[refusal] if refusal else "",
     )
 
 
@@ -365,8 +363,7 @@ class NamedGroup(NamedTuple):
     is_open: bool = False
 
 
-MOST_OPEN = 50
-"""More names than these are folded, by class."""
+MOST_OPEN = 50  # more names than these are folded, by class
 
 
 def named_groups(

@@ -26,8 +26,7 @@ from idp.rostering.reconcile import named_issues
 from idp.rostering.reconcile.difference import WORDS, Kind
 from idp.rostering.records import COMPARED, WITHOUT_ACCOUNT
 
-SHOWN = 200
-"""How many problems the page shows; the CSV has all."""
+SHOWN = 200  # how many problems the page shows; the CSV has all
 _SHOWN_IMPORTS = 30
 _HEADER = ("fichier", "ligne", "gravité", "clé", "personne", "problème")
 _KIND = case(

@@ -34,8 +34,7 @@ from idp.rostering.records import Form, Format
 LIMITS = Limits(total=512 << 20, ratio=200, entries=1000)
 MOST_REFUSED = 10_000
 """How many records of the files may be refused: more of them are no file of families, and each costs time."""
-CROWDED = "crowded"
-"""The only mistake that speaks of one person."""
+CROWDED = "crowded"  # the only mistake that speaks of one person
 
 
 SENT = "sent"
@@ -48,10 +47,8 @@ DECLINED = "declined"
 
 _WINDOW = timedelta(days=7)
 _PERCENT = 100
-_MOST_PUPILS = 5
-"""Percent of the school's pupils that may leave by files of the secretary."""
-_ONE_PUPIL = 1
-"""One pupil may leave the smallest school in the window, with both parents."""
+_MOST_PUPILS = 5  # percent of the school's pupils that may leave by files of the secretary
+_ONE_PUPIL = 1  # one pupil may leave the smallest school in the window, with both parents
 
 
 class Exceeded(NamedTuple):
@@ -66,16 +63,11 @@ class Exceeded(NamedTuple):
 class Decision(enum.Enum):
     """Who imports files."""
 
-    IMPORT = enum.auto()
-    """The role."""
-    AGREE = enum.auto()
-    """The role, with a typed word: the files look like a mistake."""
-    HAND_OVER = enum.auto()
-    """The role that imports in its place, `RoleSpec.hands_files_to`."""
-    LEAVE = enum.auto()
-    """Neither of them: they are left to the académie."""
-    REFUSE = enum.auto()
-    """Nobody: the files cannot be imported, or not any more."""
+    IMPORT = enum.auto()  # the role
+    AGREE = enum.auto()  # the role, with a typed word: the files look like a mistake
+    HAND_OVER = enum.auto()  # the role that imports in its place, `RoleSpec.hands_files_to`
+    LEAVE = enum.auto()  # neither of them: they are left to the académie
+    REFUSE = enum.auto()  # nobody: the files cannot be imported, or not any more
 
 
 class Verdict(NamedTuple):

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Iterator
 
-from flask import Blueprint, Response, make_response, render_template, url_for
+from flask import Blueprint, Response, make_response, url_for
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 from werkzeug.exceptions import RequestEntityTooLarge
@@ -25,9 +25,9 @@ from idp.desk.school_files.history import Past
 from idp.desk.school_files.policy import DECLINED, SENT, Decision
 from idp.desk.staff import sessions
 from idp.services import services
-from idp.web.declarations import takes_files
+from idp.web.declarations import Trait, declares
 from idp.web.http import MAX_UPLOAD, current_request
-from idp.web.redirects import see_other
+from idp.web.redirects import render_page, see_other
 
 
 class AcceptanceForm(DeskForm):
@@ -52,8 +52,7 @@ class SendingForm(DeskForm):
 
 blueprint = Blueprint("files", __name__)
 _SHOWN_JOBS = 5
-_UNFOLDED = 10
-"""How many lines of a kind a page shows at once: the decision below them stays within reach."""
+_UNFOLDED = 10  # how many lines of a kind a page shows at once: the decision below them stays within reach
 
 
 @home.source(Right.IMPORT_FILES)
@@ -103,7 +102,7 @@ def _declined_by_the_head() -> Iterator[Tile]:
 
 @blueprint.get("/fichiers")
 @needs(Right.IMPORT_FILES)
-@takes_files
+@declares(Trait.TAKES_FILES)
 def show() -> Response:
     """Show the form for files, the checks that wait for a decision, and the former imports."""
     kept = kept_forms.current()
@@ -113,7 +112,7 @@ def show() -> Response:
 
 @blueprint.post("/fichiers")
 @needs(Right.IMPORT_FILES)
-@takes_files
+@declares(Trait.TAKES_FILES)
 @keeps("uai", "remplacer")
 def upload() -> Response:
     """Take files and check them."""
@@ -142,23 +141,21 @@ def too_large(_error: RequestEntityTooLarge) -> Response:
 
 def _page(error: str = "", uai: str = "", *, replaces: bool = False, field: str = "fichiers") -> Response:
     waits, own = checks.waiting_here(services().settings), access.person().staff.id
-    return make_response(
-        render_template(
-            "desk/school_files/fichiers.html",
-            error=error,
-            field=field,
-            replaced=[item for item in waits if item.check.staff_id == own],
-            replaces=replaces,
-            waits={item.check.id: item.until for item in waits},
-            done=current_request().arguments.get("fait"),
-            megabytes=MAX_UPLOAD >> 20,
-            asks_school=access.post().school is None,
-            uai=uai,
-            jobs=checks.recent_jobs()[:_SHOWN_JOBS],
-            titles={kind.name: kind.title for kind in (CHECK, IMPORT)},
-            imports=history.recent(),
-            words=words,
-        )
+    return render_page(
+        "desk/school_files/fichiers.html",
+        error=error,
+        field=field,
+        replaced=[item for item in waits if item.check.staff_id == own],
+        replaces=replaces,
+        waits={item.check.id: item.until for item in waits},
+        done=current_request().arguments.get("fait"),
+        megabytes=MAX_UPLOAD >> 20,
+        asks_school=access.post().school is None,
+        uai=uai,
+        jobs=checks.recent_jobs()[:_SHOWN_JOBS],
+        titles={kind.name: kind.title for kind in (CHECK, IMPORT)},
+        imports=history.recent(),
+        words=words,
     )
 
 
@@ -170,14 +167,12 @@ def compare(key: uuid.UUID) -> Response:
     if DECLINED not in check.result:
         return _difference(check)
     is_done = current_request().arguments.get("fait") == "refus" and access.may(Right.DECIDE_FILES)
-    return make_response(
-        render_template(
-            "desk/school_files/refuses.html",
-            check=check,
-            reason=check.result[DECLINED],
-            by=lifecycle.authors([check]).get(check.staff_id) or gettext("un collègue"),
-            done=gettext("C’est fait : les fichiers sont refusés, et le secrétariat est prévenu.") if is_done else "",
-        )
+    return render_page(
+        "desk/school_files/refuses.html",
+        check=check,
+        reason=check.result[DECLINED],
+        by=lifecycle.authors([check]).get(check.staff_id) or gettext("un collègue"),
+        done=gettext("C’est fait : les fichiers sont refusés, et le secrétariat est prévenu.") if is_done else "",
     )
 
 
@@ -287,28 +282,26 @@ def _difference(
     declines = bool(waits) and access.may(Right.DECIDE_FILES)
     if parts:
         _note_names(check)
-    return make_response(
-        render_template(
-            "desk/school_files/difference.html",
-            job=check,
-            form=form or AcceptanceForm(),
-            refusal=words.refusal(code) if code else "",
-            waits=waits,
-            declining=(declining or DeclineForm()) if declines else None,
-            sending=(sending or SendingForm()) if code and _own_unsent(check.id) else None,
-            sent=check.result.get(SENT, ""),
-            is_gone=is_gone,
-            is_refused=is_refused,
-            reasons=[] if verdict.decision is Decision.REFUSE or code == "busy" else _reasons(check),
-            asks_word=verdict.decision is Decision.AGREE,
-            sentences=sentences,
-            parts=parts,
-            kinds=words.KINDS,
-            shown=work.SHOWN,
-            unfolded=_UNFOLDED,
-            is_nameless=is_nameless,
-            schools=checks.schools(check) if is_nameless else [],
-        )
+    return render_page(
+        "desk/school_files/difference.html",
+        job=check,
+        form=form or AcceptanceForm(),
+        refusal=words.refusal(code) if code else "",
+        waits=waits,
+        declining=(declining or DeclineForm()) if declines else None,
+        sending=(sending or SendingForm()) if code and _own_unsent(check.id) else None,
+        sent=check.result.get(SENT, ""),
+        is_gone=is_gone,
+        is_refused=is_refused,
+        reasons=[] if verdict.decision is Decision.REFUSE or code == "busy" else _reasons(check),
+        asks_word=verdict.decision is Decision.AGREE,
+        sentences=sentences,
+        parts=parts,
+        kinds=words.KINDS,
+        shown=work.SHOWN,
+        unfolded=_UNFOLDED,
+        is_nameless=is_nameless,
+        schools=checks.schools(check) if is_nameless else [],
     )
 
 
@@ -330,17 +323,15 @@ def _waits(check: Job) -> str:
 def problems(key: uuid.UUID) -> Response:
     """Show a former import with its problems."""
     past = _read_by_name(history.get(key))
-    return make_response(
-        render_template(
-            "desk/school_files/import.html",
-            past=past,
-            sentences=words.of_former(past.batch.counts),
-            groups=history.groups(past.batch),
-            kinds=words.KINDS,
-            shown=history.SHOWN,
-            is_nameless=not access.may(Right.READ_FAMILIES),
-            words=words,
-        )
+    return render_page(
+        "desk/school_files/import.html",
+        past=past,
+        sentences=words.of_former(past.batch.counts),
+        groups=history.groups(past.batch),
+        kinds=words.KINDS,
+        shown=history.SHOWN,
+        is_nameless=not access.may(Right.READ_FAMILIES),
+        words=words,
     )
 
 

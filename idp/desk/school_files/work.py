@@ -51,11 +51,9 @@ from idp.rostering.reconcile.named_issues import whole_name
 from idp.rostering.reconcile.staging import Staging
 from idp.rostering.records import COMPARED
 
-SHOWN = 200
-"""How many lines of a kind the page shows; the CSV has all."""
+SHOWN = 200  # how many lines of a kind the page shows; the CSV has all
 _MOST_SCHOOLS = 20
-_ENDS_OF_CHECK, _ENDS_OF_IMPORT = (50, 100), (20, 40)
-"""The percents of a job at the end of reading and of comparing."""
+_ENDS_OF_CHECK, _ENDS_OF_IMPORT = (50, 100), (20, 40)  # the percents of a job at the end of reading and of comparing
 _PERCENT = 100
 _LINES, _SHEET = "difference.json", "difference.csv"
 
@@ -84,8 +82,7 @@ def uploads(settings: Settings, check_id: uuid.UUID) -> list[InMemory]:
     return [InMemory(upload.name, upload.content) for upload in chosen]
 
 
-Store = Callable[[int, int], None]
-"""Stores how much of a job is done, and all of it."""
+Store = Callable[[int, int], None]  # stores how much of a job is done, and all of it
 
 
 def _steps(store: Store, finish: Store, uploaded: Sequence[InMemory], ends: tuple[int, int]) -> Steps:
@@ -233,11 +230,7 @@ def import_(running: Running) -> Finished:
 
 
 def _begin_writing(running: Running, role: Role, result: ImportResult) -> None:
-    """Check that the import does not do more than its role may and its person saw, before anything is written.
-
-    Raises:
-        ImportStoppedError: More people would leave.
-    """
+    """Check that the import does not do more than its role may and its person saw, before anything is written."""
     if running.is_final:  # a killed run has checked it, and had begun to write
         return
     verdict = policy.decide(

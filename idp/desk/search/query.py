@@ -36,21 +36,16 @@ from idp.outbox.worker import DEAD
 
 LONGEST = 100
 _MOST_WORDS = 6
-_SHORTEST = 3
-"""Letters that a search needs, unless it names a class or a whole short name."""
+_SHORTEST = 3  # letters that a search needs, unless it names a class or a whole short name
 _PARTICLES = frozenset(("al", "da", "de", "di", "do", "du", "el", "la", "le", "st"))
 """Words that are in many names: alone, they are no short name."""
 _CIVILITIES = frozenset(("m", "mr", "mme", "mlle", "monsieur", "madame", "mademoiselle", "et"))
 """Words before a name, which callers say and files do not have: « M. et Mme Leroy »."""
-_SHORTEST_WITH_ERROR = 4
-"""Letters of a word in which a typing error is looked for."""
-_RARE = 6
-"""Letters of a word that few people have, or few beginnings of their words."""
-_LONG = 7
-"""Letters from which the typing error may be in the beginning of a longer word."""
+_SHORTEST_WITH_ERROR = 4  # letters of a word in which a typing error is looked for
+_RARE = 6  # letters of a word that few people have, or few beginnings of their words
+_LONG = 7  # letters from which the typing error may be in the beginning of a longer word
 _LONGEST_WITH_ERROR = 20
-_ANY = "_"
-"""A letter that is not known."""
+_ANY = "_"  # a letter that is not known
 
 Column = InstrumentedAttribute[str] | ColumnElement[str]
 
@@ -63,8 +58,7 @@ class _Word:
     is_beginning: bool
 
 
-Step = Sequence[Sequence[_Word]]
-"""The condition of a step: any of these lists of words, each with all its words."""
+Step = Sequence[Sequence[_Word]]  # the condition of a step: any of these lists of words, each with all its words
 
 
 def condition(column: Column, step: Step) -> ColumnElement[bool]:
@@ -197,7 +191,6 @@ class Terms:
 
 
 def _without_civility(words: Sequence[str]) -> Sequence[str]:
-    """Return the words without the civilities before the first name; all of them if nothing else was typed."""
     names = list(dropwhile(_CIVILITIES.__contains__, words))
     return names or words
 
@@ -233,17 +226,14 @@ def _with_error(word: str) -> _Word:
 
 
 _WEEK = timedelta(days=7)
-_MOST_REFUSED = 1000
-"""At most so many refused mails are read. More of them mean that the mail server is broken."""
+_MOST_REFUSED = 1000  # At most so many refused mails are read. More of them mean that the mail server is broken.
 
 
 class Listing(enum.Enum):
     """A list; the value is its name in the URL."""
 
-    EXPIRING = "courriers"
-    """A letter that was not used expires within a week."""
-    REFUSED = "mails"
-    """The mail server refused the last mail to the address that waits for confirmation."""
+    EXPIRING = "courriers"  # a letter that was not used expires within a week
+    REFUSED = "mails"  # the mail server refused the last mail to the address that waits for confirmation
 
 
 def of_listing(listing: Listing) -> ColumnElement[bool]:

@@ -38,13 +38,10 @@ from idp.folding import fold
 from idp.statements import index_only
 
 MOST = 40
-_AT_ONCE = 200
-"""The matches that a step reads, to sort them by name."""
-_FEW = 1000
-"""Fewer matches in all schools than this are compared with the school one by one."""
+_AT_ONCE = 200  # the matches that a step reads, to sort them by name
+_FEW = 1000  # fewer matches in all schools than this are compared with the school one by one
 _DIGEST_LENGTH = 32
-_SUREST, _SURE, _NEAR = range(3)
-"""The steps of a search: whole words, beginnings of words, words with one typing error."""
+_SUREST, _SURE, _NEAR = range(3)  # the steps of a search: whole words, beginnings of words, words with one typing error
 _Names = dict[uuid.UUID, tuple[str, str, bool]]
 
 
@@ -54,8 +51,7 @@ class Family:
 
     child: Child | None
     guardians: list[Guardian]
-    is_near: bool = False
-    """Whether the names only resemble what was typed."""
+    is_near: bool = False  # whether the names only resemble what was typed
 
     @property
     def school(self) -> str:
@@ -71,8 +67,7 @@ class _Matches:
     children: dict[uuid.UUID, int] = field(default_factory=dict)
     alone: dict[uuid.UUID, int] = field(default_factory=dict)
     names: _Names = field(default_factory=dict)
-    has_no_account: bool = False
-    """Whether no account of any school has the words."""
+    has_no_account: bool = False  # whether no account of any school has the words
 
     @property
     def count(self) -> int:
@@ -261,7 +256,6 @@ def _match_together(matches: _Matches, terms: Terms) -> None:
 
 
 def _separately(chosen: Select[*tuple[Any, ...]], name: str) -> CTE:
-    """Return a statement that PostgreSQL runs by itself, as it is written."""
     return chosen.cte(name).prefix_with("MATERIALIZED")
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Blueprint, Response, make_response, render_template, request, url_for
+from flask import Blueprint, Response, request, url_for
 from flask_babel import gettext, ngettext
 from flask_babel import lazy_gettext as _l
 
@@ -17,6 +17,7 @@ from idp.desk.search.service import Results
 from idp.families.standing import Group
 from idp.letters import class_lists
 from idp.services import services
+from idp.web.redirects import render_page
 
 blueprint = Blueprint("search", __name__)
 
@@ -52,10 +53,10 @@ class Choice:
 def search() -> Response:
     """Show the field and, once something was typed or chosen, what it finds."""
     text, listing, own, school = (
-        desk_fields.search_words(),
+        desk_fields.searched("q"),
         _listing(),
         access.post().school,
-        desk_fields.school_words(),
+        desk_fields.searched("ecole"),
     )
     keys, fault = ([own.id], "") if own else find_typed(school)
     only = keys[0] if len(keys) == 1 else None
@@ -73,19 +74,17 @@ def search() -> Response:
         results = service.find_listed(services().settings, listing, filters, _page())
     elif not is_wrong and filters != Filters():
         results = service.find_without_words(services().settings, filters, _page())
-    return make_response(
-        render_template(
-            "desk/search/recherche.html",
-            typed=text,
-            school=None if own else school,
-            error=error,
-            school_fault=fault,
-            results=results,
-            summary=_of_list(listing, results, filters) if listing and not text else _summary(results, filters, text),
-            listing=listing.value if listing and not text else "",
-            pages=_links(results, text) if results else [],
-            choices=_choices(filters, classes),
-        )
+    return render_page(
+        "desk/search/recherche.html",
+        typed=text,
+        school=None if own else school,
+        error=error,
+        school_fault=fault,
+        results=results,
+        summary=_of_list(listing, results, filters) if listing and not text else _summary(results, filters, text),
+        listing=listing.value if listing and not text else "",
+        pages=_links(results, text) if results else [],
+        choices=_choices(filters, classes),
     )
 
 

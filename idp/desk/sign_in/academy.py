@@ -34,8 +34,7 @@ CALLBACK = "/connexion/academie/retour"
 _SEALED = "academy sign-in"
 _OK = 200
 _LONGEST = 2000
-LEEWAY = timedelta(seconds=30)
-"""How far the clocks of the two services may differ."""
+LEEWAY = timedelta(seconds=30)  # how far the clocks of the two services may differ
 _MOST_KEYS = 20
 _LONGEST_SUBJECT = 255
 
@@ -312,7 +311,6 @@ def _check_claims(settings: Settings, claims: dict[str, Any], nonce: str) -> Non
 
 
 def _instant(seconds: object) -> datetime | None:
-    """Return the instant of a NumericDate that is not in the future, or None."""
     if not isinstance(seconds, int | float) or isinstance(seconds, bool):
         return None
     try:

@@ -8,7 +8,7 @@ that begin on a page of the desk.
 from http import HTTPStatus
 
 import structlog
-from flask import Blueprint, Response, make_response, render_template, request
+from flask import Blueprint, Response, abort, make_response, request
 from flask_babel import gettext
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
@@ -28,8 +28,7 @@ from idp.desk.team import invitations
 from idp.services import services
 from idp.throttle import guard
 from idp.web import redirects
-from idp.web.errors import not_found
-from idp.web.redirects import see_other
+from idp.web.redirects import render_page, see_other
 
 blueprint = Blueprint("academy", __name__)
 log = structlog.get_logger()
@@ -48,13 +47,13 @@ def begin() -> Response:
         url = academy.start(settings, services().outgoing, begun)
     except AcademyError as error:
         return _refused(error)
-    return make_response(render_template("desk/sign_in/academie_aller.html", url=url))
+    return render_page("desk/sign_in/academie_aller.html", url=url)
 
 
 def _configured() -> Settings:
     settings = services().settings
     if not settings.desk_oidc_issuer:
-        not_found()
+        abort(404)
     return settings
 
 
@@ -146,7 +145,7 @@ def _prove(begun: Begun, identity: Identity) -> Response:
 
 
 def _back_at_the_desk(begun: Begun) -> Response:
-    return make_response(render_template("desk/sign_in/academie_retour.html", url=begun.next_page))
+    return render_page("desk/sign_in/academie_retour.html", url=begun.next_page)
 
 
 def _refused(error: AcademyError) -> Response:
@@ -158,8 +157,7 @@ def _refused(error: AcademyError) -> Response:
 
 def _shown(fault: str) -> Response:
     sentence, advice = _sentences()[fault]
-    page = render_template("desk/sign_in/academie_refus.html", sentence=sentence, advice=advice)
-    return make_response(page, HTTPStatus.FORBIDDEN)
+    return render_page("desk/sign_in/academie_refus.html", HTTPStatus.FORBIDDEN, sentence=sentence, advice=advice)
 
 
 def _sentences() -> dict[str, tuple[str, str]]:

@@ -4,7 +4,7 @@ import uuid
 from http import HTTPStatus
 
 import segno
-from flask import Blueprint, Response, make_response, render_template, request, url_for
+from flask import Blueprint, Response, request, url_for
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 from markupsafe import Markup
@@ -34,7 +34,7 @@ from idp.passkeys.ceremony import AnswerField, PasskeyError, as_json
 from idp.services import services
 from idp.throttle import guard, limits
 from idp.web.forms import PlainField, SecretField
-from idp.web.redirects import see_other
+from idp.web.redirects import render_page, see_other
 from idp.web.request_context import describe_device
 
 
@@ -69,17 +69,15 @@ def code_page(staff: StaffAccount, form: EnrolForm, ceremony: StaffCeremony, act
     svg = segno.make(uri, error="m", micro=False).svg_inline(
         scale=4, border=4, dark="#000", light="#fff", omitsize=True
     )
-    return make_response(
-        render_template(
-            "desk/sign_in/code.html",
-            form=form,
-            action=action,
-            ceremony=ceremony.id,
-            secret=authenticators.in_groups(secret),
-            uri=uri,
-            picture=Markup(svg),  # noqa: S704 - drawn by segno
-            min_length=authenticators.min_length(settings),
-        )
+    return render_page(
+        "desk/sign_in/code.html",
+        form=form,
+        action=action,
+        ceremony=ceremony.id,
+        secret=authenticators.in_groups(secret),
+        uri=uri,
+        picture=Markup(svg),  # noqa: S704 - drawn by segno
+        min_length=authenticators.min_length(settings),
     )
 
 
@@ -157,21 +155,19 @@ def begin_password(token: str) -> Response:
 
 
 def _page(staff: StaffAccount, form: EnrolForm, error: str = "") -> Response:
-    return make_response(
-        render_template(
-            "desk/sign_in/invitation.html",
-            staff=staff,
-            posts=posts.of_staff(staff.id),
-            form=form,
-            error=error,
-            has_academy=bool(services().settings.desk_oidc_issuer),
-        )
+    return render_page(
+        "desk/sign_in/invitation.html",
+        staff=staff,
+        posts=posts.of_staff(staff.id),
+        form=form,
+        error=error,
+        has_academy=bool(services().settings.desk_oidc_issuer),
     )
 
 
 def gone() -> Response:
     """Return the page of an invitation that does not work any more."""
-    return make_response(render_template("desk/sign_in/invitation_finie.html"), HTTPStatus.GONE)
+    return render_page("desk/sign_in/invitation_finie.html", HTTPStatus.GONE)
 
 
 def _enrol_passkey(token: str, staff: StaffAccount, form: EnrolForm) -> Response:
@@ -221,9 +217,7 @@ def entered(owner: StaffAccount, authenticator: Authenticator) -> Response:
     drawn = authenticators.draw_recovery_codes(owner.id) if authenticator is Authenticator.CODE else []
     opened = views.open_for(owner.id, authenticator)
     page, is_alone = "codes_de_secours" if drawn else "pret", authenticator is Authenticator.PASSKEY
-    response = make_response(
-        render_template(f"desk/sign_in/{page}.html", codes=drawn, is_new=True, has_one_key=is_alone)
-    )
+    response = render_page(f"desk/sign_in/{page}.html", codes=drawn, is_new=True, has_one_key=is_alone)
     if isinstance(opened, views.Opened):
         set_cookies(response, opened)
     return response
@@ -246,18 +240,16 @@ def _security_page(form: EnrolForm, error: str = "") -> Response:
         "retiree": gettext("La clé d’accès est retirée."),
         "terminee": gettext("La session est terminée."),
     }
-    return make_response(
-        render_template(
-            "desk/my_security/ma_securite.html",
-            form=form,
-            error=error,
-            done=sentences.get(request.args.get("fait", ""), ""),
-            keys=authenticators.passkeys_of(staff.id),
-            has_code=_has(staff, CredentialKind.TOTP),
-            codes_left=authenticators.recovery_codes_left(staff.id),
-            sessions=sessions.open_sessions(staff.id),
-            device=lambda session: describe_device(session.user_agent).label,
-        )
+    return render_page(
+        "desk/my_security/ma_securite.html",
+        form=form,
+        error=error,
+        done=sentences.get(request.args.get("fait", ""), ""),
+        keys=authenticators.passkeys_of(staff.id),
+        has_code=_has(staff, CredentialKind.TOTP),
+        codes_left=authenticators.recovery_codes_left(staff.id),
+        sessions=sessions.open_sessions(staff.id),
+        device=lambda session: describe_device(session.user_agent).label,
     )
 
 
@@ -367,7 +359,7 @@ def draw_codes() -> Response:
 
 
 def _codes_page(drawn: list[str]) -> Response:
-    return make_response(render_template("desk/sign_in/codes_de_secours.html", codes=drawn, is_new=False))
+    return render_page("desk/sign_in/codes_de_secours.html", codes=drawn, is_new=False)
 
 
 @my_security.post("/ma-securite/sessions")
@@ -390,7 +382,6 @@ def _locked() -> StaffAccount:
 
 
 def _note(staff: StaffAccount, kind: CredentialKind, change: str) -> None:
-    """Journal a change in the caller's transaction; what was added is told by mail too."""
     if change == "added":
         mails.tell_new_credential(staff, kind)
     log.record(StaffCredentialChanged(staff=str(staff.id), credential=kind.value, change=change))

@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime
 from typing import NamedTuple
 
-from flask import Blueprint, Response, make_response, render_template, request, url_for
+from flask import Blueprint, Response, request, url_for
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 
@@ -28,7 +28,7 @@ from idp.throttle.limits import Limit
 from idp.web import redirects
 from idp.web.errors import TooManyRequestsError
 from idp.web.forms import Form, PlainField, SecretField
-from idp.web.redirects import see_other
+from idp.web.redirects import render_page, see_other
 from idp.web.request_context import remote_ip
 
 
@@ -251,17 +251,15 @@ def set_cookies(response: Response, opened: Opened) -> None:
 
 def _page(form: CodeForm, error: str = "") -> Response:
     settings = services().settings
-    return make_response(
-        render_template(
-            "desk/sign_in/connexion.html",
-            form=form,
-            error=error,
-            ended=request.args.get("fait") == "termine",
-            has_academy=bool(settings.desk_oidc_issuer),
-            other=_by_code(),
-            suite=redirects.next_path(),
-            kept_until=kept_forms.kept_until(redirects.next_path()),
-        )
+    return render_page(
+        "desk/sign_in/connexion.html",
+        form=form,
+        error=error,
+        ended=request.args.get("fait") == "termine",
+        has_academy=bool(settings.desk_oidc_issuer),
+        other=_by_code(),
+        suite=redirects.next_path(),
+        kept_until=kept_forms.kept_until(redirects.next_path()),
     )
 
 
@@ -313,19 +311,17 @@ def prove() -> Response:
 def _proof_page(form: ProofForm, error: str = "") -> Response:
     staff = access.person().staff
     other = _other_way(staff)
-    return make_response(
-        render_template(
-            "desk/sign_in/preuve.html",
-            form=form,
-            error=error,
-            has_passkey=bool(authenticators.passkeys_of(staff.id)) or not other,
-            has_academy=_has_academy(staff),
-            has_code=staff.password_hash is not None,
-            other=other,
-            suite=redirects.next_path(),
-            back=access.page_without_proof(redirects.next_path()),
-            kept_until=kept_forms.kept_until(redirects.next_path()),
-        )
+    return render_page(
+        "desk/sign_in/preuve.html",
+        form=form,
+        error=error,
+        has_passkey=bool(authenticators.passkeys_of(staff.id)) or not other,
+        has_academy=_has_academy(staff),
+        has_code=staff.password_hash is not None,
+        other=other,
+        suite=redirects.next_path(),
+        back=access.page_without_proof(redirects.next_path()),
+        kept_until=kept_forms.kept_until(redirects.next_path()),
     )
 
 

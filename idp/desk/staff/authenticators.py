@@ -179,14 +179,11 @@ def _party(settings: Settings) -> RelyingParty:
 
 RECOVERY_CODES = 10
 _STEP_SECONDS = 30
-_DRIFT = 1
-"""Time steps that a clock may be wrong."""
+_DRIFT = 1  # time steps that a clock may be wrong
 _PURPOSE = "staff TOTP"
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_MISREAD = str.maketrans("OIL", "011")
-"""Letters that codes do not have, and the digits that they look like."""
-_RECOVERY_LENGTH = 24
-"""120 bits: below 112, the stored digest had to be a slow one (ASVS 6.5.2)."""
+_MISREAD = str.maketrans("OIL", "011")  # letters that codes do not have, and the digits that they look like
+_RECOVERY_LENGTH = 24  # 120 bits: below 112, the stored digest had to be a slow one (ASVS 6.5.2)
 _TOTP_LENGTH = 6
 _MIN_LENGTH = 12
 

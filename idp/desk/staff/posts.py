@@ -15,10 +15,8 @@ from idp.clock import day_of, end_of_day, last_day, now
 from idp.db import db
 from idp.desk.staff.models import Role, StaffAccount, StaffRole
 
-LAST_DAY = (8, 31)
-"""The month and the day on which roles end."""
-_SHORTEST = timedelta(days=62)
-"""A role that is granted in July or August lasts until the end of the next school year."""
+LAST_DAY = (8, 31)  # the month and the day on which roles end
+_SHORTEST = timedelta(days=62)  # a role that is granted in July or August lasts until the end of the next school year
 
 
 class GrantError(Exception):

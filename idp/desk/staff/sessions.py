@@ -55,8 +55,7 @@ class SignedIn:
 class Missed(enum.Enum):
     """Why a right proof changed nothing."""
 
-    OTHER_FIRST = "other_first"
-    """Another proof of the session came first: the browser has the cookie of that one."""
+    OTHER_FIRST = "other_first"  # another proof of the session came first: the browser has the cookie of that one
     SESSION_ENDED = "session_ended"
 
 
@@ -87,7 +86,6 @@ def _of_cookie(digest: bytes) -> SignedIn | None:
 
 
 def _had_cookie(digest: bytes) -> ColumnElement[bool]:
-    """Return the condition of the session that has this cookie, or had it before its last proof."""
     return or_(StaffSession.digest == digest, StaffSession.former_digest == digest)
 
 

@@ -173,7 +173,6 @@ def by_week_of_all(groups: Select[uuid.UUID, str]) -> tuple[list[Week], dict[uui
 
 
 def _of_groups(groups: Select[uuid.UUID, str], activated: ColumnElement[bool]) -> Select[uuid.UUID, int]:
-    """Return the statement that counts accounts for each group with a school of theirs, once for each."""
     group, uai = groups.subquery().c
     return (
         select(group, func.count(Account.id.distinct()))

@@ -9,8 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from idp.db import Base
 from idp.personal import left_out
 
-FIGURES = "desk.figures"
-"""The periodic job that counts the figures, and its period."""
+FIGURES = "desk.figures"  # the periodic job that counts the figures, and its period
 FIGURES_PERIOD = timedelta(hours=1)
 
 

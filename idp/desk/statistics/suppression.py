@@ -19,10 +19,8 @@ THRESHOLD = 10
 class Hidden(enum.Enum):
     """Why a number is not shown."""
 
-    SMALL = "small"
-    """It is under ten."""
-    MASKED = "masked"
-    """It would let a reader compute a small one."""
+    SMALL = "small"  # it is under ten
+    MASKED = "masked"  # it would let a reader compute a small one
 
 
 Cell = int | Hidden

@@ -48,8 +48,7 @@ class Figures:
     weeks: list[tuple[date, Cell]]
 
 
-_Served = tuple[uuid.UUID, str, set[str]]
-"""The key and the name of an ENT, with the schools that it serves."""
+_Served = tuple[uuid.UUID, str, set[str]]  # the key and the name of an ENT, with the schools that it serves
 
 
 def hand_over(_message: OutboxMessage) -> Outcome:

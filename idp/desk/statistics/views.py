@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
-from flask import Blueprint, Response, make_response, render_template, request, url_for
+from flask import Blueprint, Response, abort, request, url_for
 
 from idp.accounts.models import School
 from idp.audit import log
@@ -20,17 +20,15 @@ from idp.desk.statistics.figures import STATES, Row
 from idp.desk.statistics.suppression import Cell
 from idp.families.standing import Group
 from idp.spreadsheet import rows_to_csv
-from idp.web.errors import not_found
+from idp.web.redirects import render_page
 
 WIDTH = 320
 _LABELS = 72
-_MARGIN = 10
-"""The letters of a name that the labels have room for."""
+_MARGIN = 10  # the letters of a name that the labels have room for
 _ROW = 22
 _HEIGHT = 120
 _ACTIVE = Group.ACTIVE.value
-_APART = 3
-"""The fewest weeks from one label to the next."""
+_APART = 3  # the fewest weeks from one label to the next
 
 
 @dataclass(frozen=True)
@@ -85,14 +83,12 @@ def show() -> Response:
     number = min(max(request.args.get("page", 1, type=int), 1), 1000)
     nothing = {"weeks": None, "classes": None, "summary": "", "closed": 0, "at": None, "next": ""}
     shown = _figures(slice((number - 1) * _PAGE, number * _PAGE), url_for("statistics.show", page=number + 1))
-    return make_response(
-        render_template(
-            "desk/statistics/activation.html",
-            states=[(state.value, title) for state, title in zip(STATES, tables.titles(), strict=True)],
-            may_force=access.may(Right.FORCE_PASSWORDS),
-            hides=not access.own_spec().is_at_school,
-            **{**nothing, **shown},
-        )
+    return render_page(
+        "desk/statistics/activation.html",
+        states=[(state.value, title) for state, title in zip(STATES, tables.titles(), strict=True)],
+        may_force=access.may(Right.FORCE_PASSWORDS),
+        hides=not access.own_spec().is_at_school,
+        **{**nothing, **shown},
     )
 
 
@@ -128,7 +124,7 @@ def export() -> Response:
     key = request.form.get("table", "")
     table = next((table for table in _figures(slice(None))["tables"] if table.key == key), None)
     if table is None:
-        not_found()
+        abort(404)
     rows = [*table.rows, *([table.total] if table.total else [])]
     content = b"".join(rows_to_csv(table.head, ([_for_spreadsheet(cell) for cell in row] for row in rows)))
     with unit_of_work():

@@ -169,11 +169,7 @@ def end(role_id: uuid.UUID, *, may_end_last: bool) -> None:
 
 
 def _check_other_head(row: StaffRole) -> None:
-    """Lock the school, so that two heads do not end each other's role at the same moment.
-
-    Raises:
-        TeamError: no other head of the school has enrolled.
-    """
+    """Lock the school, so that two heads do not end each other's role at the same moment."""
     db.session.execute(select(School.id).where(School.id == row.school_id).with_for_update())
     other = (
         select(StaffRole.id)

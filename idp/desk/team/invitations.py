@@ -26,8 +26,7 @@ from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome
 
 LIFETIME = timedelta(hours=24)
-INVITED = "staff.invitation"
-"""The kind of outbox message that carries an invitation; its payload names the row."""
+INVITED = "staff.invitation"  # the kind of outbox message that carries an invitation; its payload names the row
 _TOKEN_LENGTH = 43
 LONGEST_NAME = 120
 

@@ -78,8 +78,7 @@ NEW_DEVICE = "staff.new_device"
 NEW_CREDENTIAL = "staff.new_credential"
 """The kind that tells of a new passkey, a new password with an application, or new recovery codes."""
 
-NEW_ROLE = "staff.new_role"
-"""The kind that tells of a new head, or a new role at the académie."""
+NEW_ROLE = "staff.new_role"  # the kind that tells of a new head, or a new role at the académie
 
 
 def tell_new_roles(granted: Sequence[StaffRole]) -> None:

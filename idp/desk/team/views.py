@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import date
 from uuid import UUID
 
-from flask import Blueprint, Response, make_response, render_template, request, url_for
+from flask import Blueprint, Response, request, url_for
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import select
@@ -29,7 +29,7 @@ from idp.mail.emails import InvalidEmailError, fold_email, parse_email
 from idp.services import services
 from idp.uai import is_uai, normalised_uai
 from idp.web.forms import PlainField
-from idp.web.redirects import see_other
+from idp.web.redirects import render_page, see_other
 
 
 class InvitationForm(DeskForm):
@@ -91,7 +91,7 @@ def show() -> Response:
 
 
 def _list(error: str = "") -> Response:
-    words = fields.search_words()
+    words = fields.searched("q")
     rows = colleagues.find(most=_MOST_ROWS + 1, typed=words)
     sentences = {
         "invite": gettext("L’invitation part par mail."),
@@ -101,21 +101,19 @@ def _list(error: str = "") -> Response:
         "renvoye": gettext("L’invitation part à nouveau par mail."),
     }
     ending = [row for row in rows if row.is_in_force and row.ends_with_the_year and not _is_own(row)]
-    return make_response(
-        render_template(
-            "desk/team/equipe.html",
-            rows=rows[:_MOST_ROWS],
-            is_cut=len(rows) > _MOST_ROWS,
-            typed=words,
-            searches=access.may(Right.MANAGE_ALL_TEAMS),
-            ending=ending[:_MOST_RENEWED],
-            may_renew=any(row.is_renewable for row in ending),
-            own_end=_own_end(rows),
-            is_own=_is_own,
-            new_end=_new_end(),
-            done=sentences.get(request.args.get("fait", ""), ""),
-            error=error,
-        )
+    return render_page(
+        "desk/team/equipe.html",
+        rows=rows[:_MOST_ROWS],
+        is_cut=len(rows) > _MOST_ROWS,
+        typed=words,
+        searches=access.may(Right.MANAGE_ALL_TEAMS),
+        ending=ending[:_MOST_RENEWED],
+        may_renew=any(row.is_renewable for row in ending),
+        own_end=_own_end(rows),
+        is_own=_is_own,
+        new_end=_new_end(),
+        done=sentences.get(request.args.get("fait", ""), ""),
+        error=error,
     )
 
 
@@ -203,7 +201,7 @@ def _grant(form: InvitationForm, *, chooses: bool) -> Grant | None:
 
 
 def _invitation_page(form: InvitationForm, *, chooses: bool) -> Response:
-    return make_response(render_template("desk/team/inviter.html", form=form, chooses=chooses, new_end=_new_end()))
+    return render_page("desk/team/inviter.html", form=form, chooses=chooses, new_end=_new_end())
 
 
 @blueprint.route("/equipe/<uuid:key>/terminer", methods=["GET", "POST"])
@@ -287,10 +285,8 @@ def _colleague(key: UUID) -> Colleague:
 
 
 def _confirmation(row: Colleague, title: str, sentences: list[str], button: str, *, stops: bool = False) -> Response:
-    return make_response(
-        render_template(
-            "desk/team/confirmer.html", row=row, heading=title, sentences=sentences, button=button, stops=stops
-        )
+    return render_page(
+        "desk/team/confirmer.html", row=row, heading=title, sentences=sentences, button=button, stops=stops
     )
 
 
@@ -309,4 +305,4 @@ def renew() -> Response:
     rows = [row for row in rows if row.is_renewable and not _is_own(row)]
     if not rows:
         return _list(gettext("Cochez au moins un accès à renouveler."))
-    return make_response(render_template("desk/team/renouveler.html", rows=rows, new_end=_new_end()))
+    return render_page("desk/team/renouveler.html", rows=rows, new_end=_new_end())

@@ -160,7 +160,6 @@ def check_ent_url(ent_url: str) -> None:
 
 
 def _check(letter: Letter) -> None:
-    """Check the URLs, the identifier and the secret, which must be printed without any change."""
     fault = ""
     if not letter.username or printable(letter.username) != letter.username:
         fault = "its identifier cannot be printed"
@@ -200,7 +199,6 @@ def _named(username: str) -> str:
 
 
 def _page(letter: Letter) -> dict[str, Any]:
-    """Return the texts of a letter for the template, cleaned; without a block if the address has no room there."""
     block = address_block(letter.recipient)
     return {
         "service": printable(letter.service_name),

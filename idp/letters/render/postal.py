@@ -21,8 +21,7 @@ import fontpkg_noto_sans
 COLUMNS = 38
 _WIDTH = 84 / 25.4 * 72  # points; the window has 85 mm
 _FLOOR = 8.0  # points; smaller capitals are hard to read. The letter and the slips have the same floor for names
-_SIZES = {10.0: 6, 9.0: 6, _FLOOR: 8}
-"""The type sizes in points, and the number of lines that 23 mm hold at each."""
+_SIZES = {10.0: 6, 9.0: 6, _FLOOR: 8}  # the type sizes in points, and the number of lines that 23 mm hold at each
 _LIGATURES = str.maketrans({"Œ": "OE", "Æ": "AE"})
 _PUNCTUATION = ("P", "S")
 _PARTS = re.compile(r"[^ \-]*-+|[^ \-]+| +")

@@ -14,7 +14,6 @@ from functools import partial
 
 from idp.clients import registry
 from idp.clients.registry import Registration
-from idp.config import Settings
 from idp.interaction.store import AuthorizationRequest
 from idp.languages import first_offered
 from idp.oidc.authorization import pushed_requests
@@ -23,9 +22,9 @@ from idp.oidc.claims import parameter, release
 from idp.oidc.claims.parameter import ClaimsRequest, ClaimsRequestError, UnknownAcrError
 from idp.oidc.client_auth import client as clients
 from idp.oidc.keys import jose
-from idp.oidc.keys.ring import KeyRing
 from idp.oidc.parameters import ParameterError, parse
 from idp.oidc.tokens.issued import read_id_token
+from idp.services import services
 
 _JWT = re.compile(r"[\w-]+\.([\w-]+)\.[\w-]*", re.ASCII)
 """A JWT whose claims can be read. Its signature is empty for the algorithm `none` (RFC 7519 6.1)."""
@@ -63,31 +62,10 @@ _MAX_AGE = re.compile(r"[0-9]{1,9}", re.ASCII)
 _NEEDED_TO_ANSWER = frozenset({"client_id", "redirect_uri", "parameters", "parameter"})
 
 
-class Checked:
-    """A checked request and its client."""
+def check(encoded: bytes, *, fresh: bool = False) -> tuple[Registration, AuthorizationRequest]:
+    """Check an authorization request, form-encoded; return its client and its parameters.
 
-    def __init__(self, client: Registration, request: AuthorizationRequest) -> None:
-        self.client = client
-        self.request = request
-
-    @property
-    def needs_session_only(self) -> bool:
-        """Whether any live session that owes no step can answer the request."""
-        request = self.request
-        if request.is_from_letter:
-            return False
-        conditions = (request.max_age, request.subject, request.acr)
-        return request.prompt in {"", "none"} and all(condition is None for condition in conditions)
-
-
-def check(settings: Settings, ring: KeyRing, encoded: bytes, *, fresh: bool = False) -> Checked:
-    """Check an authorization request.
-
-    Args:
-        settings: The settings.
-        ring: The signing keys, for `id_token_hint`.
-        encoded: The parameters, form-encoded.
-        fresh: Read the client's registration from the database, not from memory.
+    `fresh` reads the client's registration from the database, not from memory.
 
     Raises:
         UntrustedRequestError: The error is shown on a page.
@@ -97,16 +75,13 @@ def check(settings: Settings, ring: KeyRing, encoded: bytes, *, fresh: bool = Fa
     client = check_client(parameters, fresh=fresh)
     request_uri = parameters.get("request_uri", "")
     if request_uri.startswith(pushed_requests.PREFIX):
-        request = check_parameters(settings, ring, client, check_pushed(client, request_uri))
-        return Checked(client, replace(request, pushed=request_uri))
+        return client, replace(check_parameters(client, check_pushed(client, request_uri)), pushed=request_uri)
     if client.par_required or client.fapi2:
         fault = fault or "this client must push its requests"
-    return Checked(client, check_parameters(settings, ring, client, parameters, fault))
+    return client, check_parameters(client, parameters, fault)
 
 
-def check_parameters(
-    settings: Settings, ring: KeyRing, client: Registration, parameters: Mapping[str, str], fault: str = ""
-) -> AuthorizationRequest:
+def check_parameters(client: Registration, parameters: Mapping[str, str], fault: str = "") -> AuthorizationRequest:
     """Check the parameters of a request, pushed or not; `fault` is an error that was found before.
 
     Raises:
@@ -122,7 +97,7 @@ def check_parameters(
     if fault:
         raise RequestRefusedError("invalid_request", fault, answered())
     try:
-        return _check_rest(settings, ring, client, parameters)
+        return _check_rest(client, parameters)
     except _CheckError as refusal:
         error, description = refusal.args
         raise RequestRefusedError(error, description, answered()) from refusal
@@ -182,7 +157,7 @@ def _only(encoded: bytes, name: str) -> dict[str, str]:
         raise UntrustedRequestError(f"{error.problem} {name}") from error
 
 
-def check_client(parameters: Mapping[str, str], *, fresh: bool = False) -> Registration:
+def check_client(parameters: Mapping[str, str], *, fresh: bool) -> Registration:
     """Return the registered, enabled client. The error is the same for an unknown and a disabled one."""
     client_id = parameters.get("client_id", "")
     client = None if registry.is_unknown(client_id) else clients.find(client_id, fresh=fresh)
@@ -210,9 +185,7 @@ def check_pushed(client: Registration, request_uri: str) -> Mapping[str, str]:
     return parameters
 
 
-def _check_rest(
-    settings: Settings, ring: KeyRing, client: Registration, parameters: Mapping[str, str]
-) -> AuthorizationRequest:
+def _check_rest(client: Registration, parameters: Mapping[str, str]) -> AuthorizationRequest:
     check_no_request_object(parameters)
     check_response_type(parameters)
     claims_request = check_claims(client, parameters)
@@ -227,7 +200,7 @@ def _check_rest(
         prompt=check_prompt(parameters),
         max_age=check_max_age(client, parameters),
         login_hint=parameters.get("login_hint", "")[:100],
-        subject=check_subject(claims_request, check_id_token_hint(settings, ring, client, parameters)),
+        subject=check_subject(claims_request, check_id_token_hint(client, parameters)),
         claims=claims_request.serialize(),
         response_mode=_response_mode(parameters),
         jkt=check_dpop_jkt(parameters),
@@ -349,14 +322,12 @@ def check_subject(claims_request: ClaimsRequest, hinted: str | None) -> str | No
     return hinted
 
 
-def check_id_token_hint(
-    settings: Settings, ring: KeyRing, client: Registration, parameters: Mapping[str, str]
-) -> str | None:
+def check_id_token_hint(client: Registration, parameters: Mapping[str, str]) -> str | None:
     """Return `sub` of `id_token_hint`, an ID token for this client that may have expired (Core 3.1.2.1)."""
     hint = parameters.get("id_token_hint")
     if not hint:
         return None
-    identity = read_id_token(settings, ring, hint)
+    identity = read_id_token(services().settings, services().server.ring, hint)
     if identity is None or identity.get("aud") != client.client_id:
         raise _CheckError("invalid_request", "id_token_hint is not an ID token of this client")
     return str(identity["sub"])

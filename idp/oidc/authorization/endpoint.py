@@ -21,7 +21,7 @@ from idp.interaction import store
 from idp.interaction.store import AuthorizationRequest, Interaction
 from idp.metrics.catalogue import EVENTS
 from idp.oidc.authorization import errors, pushed_requests
-from idp.oidc.authorization.checks import Checked, check, check_again
+from idp.oidc.authorization.checks import check, check_again
 from idp.oidc.authorization.errors import Cause, RequestRefusedError, UntrustedRequestError
 from idp.oidc.claims import release
 from idp.oidc.logout import front_channel
@@ -31,7 +31,7 @@ from idp.services import services
 from idp.sessions import cookies, liveness, manager
 from idp.throttle import counters, limits
 from idp.web import endpoints
-from idp.web.declarations import acts_on_get
+from idp.web.declarations import Trait, declares
 from idp.web.endpoints import Endpoint
 from idp.web.errors import InteractionLostError, TooManyRequestsError
 from idp.web.http import Request, Response, see_other
@@ -42,7 +42,7 @@ _LIVE = "live session"
 _FAPI2_CODE_LIFETIME = timedelta(seconds=60)
 
 
-@acts_on_get
+@declares(Trait.ACTS_ON_GET)
 def authorize(request: Request) -> Response:
     """Issue a code at once, or redirect to the first step that is owed (`/authorize`)."""
     encoded = request.query_string
@@ -55,9 +55,9 @@ def authorize(request: Request) -> Response:
             request.decided["wait"] = _seconds_to_wait()
         if seconds := request.decided["wait"]:
             _refuse_flood(encoded, seconds)
-        checked = _check(encoded)
-        at_once = _issue(request, checked.client, checked.request) if checked.needs_session_only else None
-        return at_once or _begin(request, encoded, checked)
+        client, requested = _check(encoded)
+        at_once = _issue(request, client, requested) if requested.needs_session_only else None
+        return at_once or _begin(request, encoded, client, requested)
     except UntrustedRequestError as untrusted:
         return errors.page(request, untrusted)
     except RequestRefusedError as refused:
@@ -67,7 +67,7 @@ def authorize(request: Request) -> Response:
 def _refuse(request: Request, encoded: bytes, refused: RequestRefusedError) -> Response:
     """Send an error to the client, if the registration in the database still has the redirect URI."""
     try:
-        check(services().settings, services().server.ring, encoded, fresh=True)
+        check(encoded, fresh=True)
     except UntrustedRequestError as untrusted:
         return errors.page(request, untrusted)
     except RequestRefusedError as present:
@@ -75,29 +75,28 @@ def _refuse(request: Request, encoded: bytes, refused: RequestRefusedError) -> R
     return errors.refuse(refused)
 
 
-def _check(encoded: bytes) -> Checked:
+def _check(encoded: bytes) -> tuple[Registration, AuthorizationRequest]:
     """Check the request by the cached registration; before a refusal, by the one in the database."""
-    settings, ring = services().settings, services().server.ring
     try:
-        return check(settings, ring, encoded)
+        return check(encoded)
     except (UntrustedRequestError, RequestRefusedError):
-        return check(settings, ring, encoded, fresh=True)
+        return check(encoded, fresh=True)
 
 
-def _begin(request: Request, encoded: bytes, checked: Checked) -> Response:
+def _begin(request: Request, encoded: bytes, client: Registration, requested: AuthorizationRequest) -> Response:
     """Start an interaction, and redirect to the first step that is owed.
 
     If the client gets a response now, the registration is read from the database. Otherwise it may be that of a minute
     ago, since `resume` reads it before the client gets anything.
     """
-    if manager.cookie_value() or cookies.is_device_sent() or "none" in checked.request.prompt:
-        checked = check(services().settings, services().server.ring, encoded, fresh=True)
-    hint = profile_choice.from_hint(checked.request.login_hint)
-    profile = hint or checked.client.default_profile or profile_choice.remembered()
-    return _dispatch(request, Interaction(request=checked.request, profile=profile), checked.client)
+    if manager.cookie_value() or cookies.is_device_sent() or "none" in requested.prompt:
+        client, requested = check(encoded, fresh=True)
+    hint = profile_choice.from_hint(requested.login_hint)
+    profile = hint or client.default_profile or profile_choice.remembered()
+    return _dispatch(request, Interaction(request=requested, profile=profile), client)
 
 
-@acts_on_get
+@declares(Trait.ACTS_ON_GET)
 def resume(request: Request) -> Response:
     """Redirect to the next step that is owed, or issue the code (`/authorize/resume`)."""
     if seconds := _seconds_to_wait():
@@ -126,7 +125,7 @@ def _at_once(request: Request, interaction: Interaction | None) -> Response | No
     if interaction is None or requested is None or store.has_answer(interaction):
         return None
     client = registry.find(requested.client_id)
-    if client is None or not Checked(client, requested).needs_session_only or not _is_allowed(client, requested):
+    if client is None or not requested.needs_session_only or not _is_allowed(client, requested):
         return None
     response = _issue(request, client, requested)
     if response:
@@ -150,7 +149,7 @@ def _enter(client: Registration) -> Response:
     return endpoints.render("oidc/deja_connecte.html", dest=client)
 
 
-@acts_on_get
+@declares(Trait.ACTS_ON_GET)
 def deny(_request: Request) -> Response:
     """Send `access_denied` to the client, because the person declined a step or turned back (`/authorize/refus`).
 
@@ -305,7 +304,6 @@ def _seconds_to_wait() -> int:
 
 
 def _note_live_session() -> None:
-    """Remember that the cookie of this request belongs to a live session, which the database has confirmed."""
     if cookie := manager.cookie_value():
         counters.mark_in_memory(_LIVE, cookie)
 
@@ -322,7 +320,7 @@ def _refuse_flood(encoded: bytes, seconds: int) -> NoReturn:
     """
     if b"none" in encoded or b"request_uri" in encoded:
         try:
-            requested = check(services().settings, services().server.ring, encoded).request
+            _, requested = check(encoded)
         except (UntrustedRequestError, RequestRefusedError):
             _stop(seconds)
         if requested.prompt == "none":
@@ -332,11 +330,7 @@ def _refuse_flood(encoded: bytes, seconds: int) -> NoReturn:
 
 
 def _stop(seconds: int) -> NoReturn:
-    """Raise the error whose page ends a redirect loop.
-
-    Raises:
-        TooManyRequestsError: Always.
-    """
+    """Raise the error whose page ends a redirect loop."""
     raise TooManyRequestsError(
         seconds,
         sentence=gettext("Il y a eu trop de demandes de connexion en peu de temps. Attendez, puis revenez à l’ENT."),

@@ -14,7 +14,7 @@ person's children and links to their ENTs. The client gets no response, or `acce
 
 from dataclasses import replace
 
-from flask import Blueprint, Response, make_response, render_template, request, url_for
+from flask import Response, request, url_for
 
 from idp.accounts import account_state, directory
 from idp.accounts.models import School
@@ -29,19 +29,14 @@ from idp.oidc.claims import release
 from idp.oidc.logout import front_channel
 from idp.sessions import manager
 from idp.sessions.models import Session
-from idp.web.declarations import leads_to_ent
+from idp.web.declarations import Trait, declares
 from idp.web.errors import InteractionLostError
 from idp.web.http import current_request
-from idp.web.redirects import see_other
+from idp.web.redirects import render_page, see_other
 from idp.web.security import check_form_token
 
 
 def _request() -> tuple[Interaction, AuthorizationRequest, Registration]:
-    """Return the interaction of the page, its request and its client.
-
-    Raises:
-        InteractionLostError: there is none, or its client is disabled.
-    """
     interaction = store.current()
     requested = interaction.request if interaction else None
     client = registry.find(requested.client_id) if requested else None
@@ -60,7 +55,7 @@ def not_this_ent() -> Response:
     schools = directory.schools(account)
     # the present school of a former child is not named: the person may not learn it
     of_letter = db.session.get(School, account.letter_school_id) if account.letter_school_id and not schools else None
-    html = render_template(
+    return render_page(
         "oidc/autre_ent.html",
         dest=client,
         account=account,
@@ -71,7 +66,6 @@ def not_this_ent() -> Response:
         other_account_url=_other_account_url(interaction, requested),
         sign_out_url=url_for("oidc.logout"),
     )
-    return make_response(html)
 
 
 def _other_account_url(interaction: Interaction, requested: AuthorizationRequest) -> str:
@@ -80,7 +74,7 @@ def _other_account_url(interaction: Interaction, requested: AuthorizationRequest
     return store.page_url("login.sign_in", again)
 
 
-@leads_to_ent
+@declares(Trait.LEADS_TO_ENT)
 def is_it_you() -> Response:
     """Ask whether the account is the right one; on a POST, note the answer and resume, or sign out."""
     if request.method == "POST":
@@ -94,7 +88,7 @@ def is_it_you() -> Response:
         if "autre" in request.form:
             return _sign_out(interaction, session)
         return see_other(store.resume_url(replace(interaction, recognised=session.sid)))
-    return make_response(render_template("oidc/est_ce_vous.html", dest=client, name=account.short_name))
+    return render_page("oidc/est_ce_vous.html", dest=client, name=account.short_name)
 
 
 def _sign_out(interaction: Interaction, session: Session) -> Response:
@@ -106,7 +100,7 @@ def _sign_out(interaction: Interaction, session: Session) -> Response:
     return response
 
 
-@leads_to_ent
+@declares(Trait.LEADS_TO_ENT)
 def agree() -> Response:
     """Show the data that the ENT receives; on a POST, note the agreement of this session's person and resume."""
     if request.method == "POST":
@@ -118,7 +112,7 @@ def agree() -> Response:
     session, account = signed_in
     if request.method == "POST":
         return see_other(store.resume_url(replace(interaction, agreed=session.sid)))
-    html = render_template(
+    return render_page(
         "oidc/accord.html",
         dest=client,
         account=account,
@@ -131,11 +125,3 @@ def agree() -> Response:
         policy_uri=client.policy_uri,
         refuse_url=store.decline_url(interaction),
     )
-    return make_response(html)
-
-
-def add_routes(blueprint: Blueprint) -> None:
-    """Register the pages."""
-    blueprint.add_url_rule("/authorize/accord", "agree", agree, methods=["GET", "POST"])
-    blueprint.add_url_rule("/authorize/est-ce-vous", "is_it_you", is_it_you, methods=["GET", "POST"])
-    blueprint.add_url_rule("/authorize/autre-ent", "not_this_ent", not_this_ent, methods=["GET"])

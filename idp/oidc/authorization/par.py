@@ -18,7 +18,7 @@ from idp.oidc.client_auth import client as clients
 from idp.oidc.client_auth import dpop
 from idp.services import services
 from idp.throttle import guard, limits
-from idp.web.declarations import for_programs
+from idp.web.declarations import Trait, declares
 from idp.web.endpoints import Endpoint
 from idp.web.errors import TooManyRequestsError
 from idp.web.http import Request, Response
@@ -29,18 +29,19 @@ _MAX_STORED_LENGTH = 16_000
 the name of a public client."""
 
 
-@for_programs
+@declares(Trait.FOR_PROGRAMS)
 def push(request: Request) -> Response:
     """Store an authorization request and return its `request_uri`."""
-    settings = services().settings
     try:
         parameters = clients.read(request, "client_id")
-        client = _authenticate(request, parameters)
+        client = clients.authenticate_current(request, parameters, "par")
+        if parameters["client_id"] != client.client_id:
+            raise InvalidRequestError("The client_id must be that of the client that authenticates.")
         if client.auth_method == "none":
             _count(request.remote_ip)
-        proof = dpop.read_proof(request, settings.issuer)
+        proof = dpop.read_proof(request, services().settings.issuer)
         requested = _request_parameters(client, parameters, proof)
-        check_parameters(settings, services().server.ring, client, requested)
+        check_parameters(client, requested)
         dpop.use_proof(proof)
     except OAuth2Error as error:
         return services().server.handle_response(*error())
@@ -54,25 +55,7 @@ def push(request: Request) -> Response:
     return clients.answer({"request_uri": request_uri, "expires_in": _LIFETIME_SECONDS}, 201)
 
 
-def _authenticate(request: Request, parameters: dict[str, str]) -> Registration:
-    """Return the registration that the database has for the client.
-
-    Raises:
-        InvalidClientError: The authentication failed.
-        InvalidRequestError: `client_id` is another client.
-    """
-    client = clients.authenticate_current(request, parameters, "par")
-    if parameters["client_id"] != client.client_id:
-        raise InvalidRequestError("The client_id must be that of the client that authenticates.")
-    return client
-
-
 def _count(ip: str) -> None:
-    """Count a pushed request of a public client.
-
-    Raises:
-        TooManyRequestsError: There were too many from that IP address.
-    """
     if seconds := guard.take_or_wait((limits.PUSHED_IP, ip)):
         raise TooManyRequestsError(seconds)
 
@@ -80,12 +63,7 @@ def _count(ip: str) -> None:
 def _request_parameters(
     client: Registration, parameters: Mapping[str, str], proof: dpop.Proof | None
 ) -> dict[str, str]:
-    """Return the parameters of the authorization request, without credentials, with the proof's key as `dpop_jkt`.
-
-    Raises:
-        InvalidRequestError: The request refers to another one (section 2.1).
-        ProofError: The client may not send this proof, or its key is not that of `dpop_jkt` (RFC 9449 10.1).
-    """
+    """Return the parameters of the authorization request, without credentials, with the proof's key as `dpop_jkt`."""
     if "request_uri" in parameters:
         raise InvalidRequestError("A pushed request must not have a request_uri.")
     requested = {name: value for name, value in parameters.items() if name in PARAMETERS}

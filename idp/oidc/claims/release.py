@@ -6,7 +6,6 @@ compares them. Empty claims are left out (5.3.2). Scopes and the claims request 
 claims among those that the client is registered for.
 """
 
-import base64
 import uuid
 from collections.abc import Callable, Collection
 from functools import lru_cache
@@ -49,8 +48,7 @@ SET_BY_OPERATORS = frozenset({*SETTABLE_PROFILE, "phone_number", "phone_number_v
 USERNAME = "preferred_username"
 """The identifier that the person signs in with: released only to clients registered with `release_username`."""
 
-_GUARDIAN = "National_2"
-"""The profile of everybody who has an account (SDET, `ENTPersonProfils`)."""
+_GUARDIAN = "National_2"  # the profile of everybody who has an account (SDET, `ENTPersonProfils`)
 
 CLAIMS_BY_SCOPE = {
     "profile": (
@@ -74,7 +72,7 @@ def subject(client: Registration, account_id: uuid.UUID, join_key: str | None) -
     the academy's prefix; for an account without a join key it gets the public value, which looks like no join key.
     """
     if client.subject_type is SubjectType.PAIRWISE:
-        return base64.urlsafe_b64encode(opaque.keyed_digest(client.subject_salt, account_id.hex)).rstrip(b"=").decode()
+        return opaque.keyed_value(client.subject_salt, account_id.hex)
     if client.subject_type is SubjectType.AAF and join_key:
         return f"{client.subject_prefix}-{join_key}" if client.subject_prefix else join_key
     return account_id.hex
@@ -123,7 +121,7 @@ def requests_id_token_claims(grant: Grant) -> bool:
     return bool(grant.claims and parameter.deserialize(grant.claims).id_token)
 
 
-def id_token_claims(client: Registration, grant: Grant, holder: Holder | None = None) -> dict[str, Any]:
+def id_token_claims(client: Registration, grant: Grant, holder: Holder | None) -> dict[str, Any]:
     """Return the claims of the ID token about the sign-in (Core 2) and the charter.
 
     `holder` is needed for the claims of the person, if the request asked for some (Core 5.5).

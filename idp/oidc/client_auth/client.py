@@ -95,10 +95,9 @@ def find(client_id: str | None, *, fresh: bool = False) -> ProtocolClient | None
 
 
 class _ClientAuthenticationError(InvalidClientError):
-    """The error with a challenge that names its realm (RFC 7617 2)."""
-
     def get_headers(self) -> list[tuple[str, str]]:
         headers = super().get_headers()  # type: ignore[no-untyped-call] # Authlib's stubs lack it
+        # with a challenge that names its realm (RFC 7617 2)
         challenge = f'Basic realm="idp", error="{self.error}", error_description="{self.description}"'
         return [(name, challenge if name == "WWW-Authenticate" else value) for name, value in headers]
 
@@ -197,7 +196,7 @@ def claimed_client(request: OAuth2Request) -> str:
     return subject if isinstance(subject, str) else request.form.get("client_id", "")
 
 
-def read(request: Request, *required: str) -> dict[str, str]:
+def read(request: Request, required: str) -> dict[str, str]:
     """Return the parameters of the body.
 
     Raises:
@@ -215,20 +214,9 @@ def read(request: Request, *required: str) -> dict[str, str]:
     credentials = {"client_secret", "client_assertion"} & parameters.keys()
     if len(credentials) + bool(request.header("Authorization")) > 1:
         raise InvalidRequestError("the client authenticates in two ways at once")
-    for name in required:
-        if name not in parameters:
-            raise InvalidRequestError(f"{name} is missing")
+    if required not in parameters:
+        raise InvalidRequestError(f"{required} is missing")
     return parameters
-
-
-def authenticate(request: Request, parameters: dict[str, str], endpoint: str) -> ProtocolClient:
-    """Return the client that sends this request.
-
-    Raises:
-        InvalidClientError: The authentication failed.
-    """
-    parsed = ParsedRequest(request, parameters)
-    return services().server.authenticate_client(parsed, AUTH_METHODS, endpoint)
 
 
 def authenticate_current(request: Request, parameters: dict[str, str], endpoint: str) -> Registration:
@@ -239,7 +227,8 @@ def authenticate_current(request: Request, parameters: dict[str, str], endpoint:
     Raises:
         InvalidClientError: The authentication failed, or the client was disabled or changed meanwhile.
     """
-    known = authenticate(request, parameters, endpoint).registration
+    parsed = ParsedRequest(request, parameters)
+    known = services().server.authenticate_client(parsed, AUTH_METHODS, endpoint).registration
     fresh = find(known.client_id, fresh=True)
     if fresh is None or not is_authentication_current(known, fresh.registration):
         raise authentication_error()

@@ -39,9 +39,7 @@ _RETRY_AFTER = 5.0
 
 
 @dataclass(frozen=True)
-class _CachedKey:
-    """A key that was read. It is not a row of a session, which a rollback would expire."""
-
+class _CachedKey:  # not a row of a session, which a rollback would expire
     kid: str
     alg: str
     active_from: datetime

@@ -14,7 +14,7 @@ import hashlib
 from collections.abc import Sequence
 from urllib.parse import urlencode, urlsplit
 
-from flask import Blueprint, Response, make_response, render_template
+from flask import Response
 from sqlalchemy import select
 from sqlalchemy.orm import aliased
 
@@ -27,7 +27,8 @@ from idp.oidc.models import Token
 from idp.services import services
 from idp.sessions import cookies
 from idp.sessions.models import Session
-from idp.web.declarations import for_other_sites
+from idp.web.declarations import Trait, declares
+from idp.web.redirects import render_page
 from idp.web.security import POLICY
 
 SECONDS = 3  # how long the page waits for the frames before it redirects
@@ -70,10 +71,9 @@ def page(urls: Sequence[str], target: str, dest: Registration | None, *, fault: 
         dest: The ENT that the page names.
         fault: A phrase for the technical team of the ENT.
     """
-    html = render_template(
+    response = render_page(
         "oidc/deconnexion_ent.html", frames=urls, seconds=SECONDS, target=target, dest=dest, code=fault
     )
-    response = make_response(html)
     origins = sorted({"{0.scheme}://{0.netloc}".format(urlsplit(url)) for url in urls})
     response.headers["Content-Security-Policy"] = f"{POLICY}; frame-src {' '.join(origins)}"
     return response
@@ -97,14 +97,9 @@ def session_state_of(state: str, client_id: str, redirect_uri: str) -> str:
     return f"{hashlib.sha256(text.encode()).hexdigest()}.{salt}"
 
 
-@for_other_sites
+@declares(Trait.FOR_OTHER_SITES)
 def check_session() -> Response:
     """Return the page for the frames of ENTs (Management, 3.2), which is the same for everybody."""
-    response = make_response(render_template("oidc/session.html", cookie=cookies.browser_state_name()))
+    response = render_page("oidc/session.html", cookie=cookies.browser_state_name())
     response.headers.update(_HEADERS)
     return response
-
-
-def add_routes(blueprint: Blueprint) -> None:
-    """Register the page."""
-    blueprint.add_url_rule("/session/check", "check_session", check_session)

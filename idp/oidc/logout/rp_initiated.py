@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
-from flask import Blueprint, Response, make_response, render_template, request
+from flask import Response, make_response, request
 from sqlalchemy import select
 
 from idp.accounts.models import Account
@@ -29,9 +29,9 @@ from idp.oidc.tokens.issued import read_id_token
 from idp.services import services
 from idp.sessions import devices, manager
 from idp.sessions.models import Session
-from idp.web.declarations import acts_on_get, leads_to_ent
+from idp.web.declarations import Trait, declares
 from idp.web.http import current_request
-from idp.web.redirects import see_other
+from idp.web.redirects import render_page, see_other
 from idp.web.security import check_form_token
 
 _FORM_FIELDS = ("client_id", "id_token_hint", "post_logout_redirect_uri", "state")
@@ -56,8 +56,7 @@ class _LogoutPlan:
     fields: Mapping[str, str] = field(default_factory=dict)
 
 
-@acts_on_get
-@leads_to_ent
+@declares(Trait.ACTS_ON_GET, Trait.LEADS_TO_ENT)
 def logout() -> Response:
     """End the session: at once if the hint is its own ID token, after a confirmation otherwise."""
     confirmed = request.method == "POST" and "csrf_token" in request.form
@@ -69,8 +68,7 @@ def logout() -> Response:
     current = plan.current
     # A POST that is too long for a redirect comes without cookies from another site; the confirmation's form has them.
     if not confirmed and (request.method == "POST" or (current and (plan.fault or not plan.own_session))):
-        html = render_template("oidc/deconnexion.html", dest=plan.client, fields=plan.fields, code=plan.fault)
-        return make_response(html)
+        return render_page("oidc/deconnexion.html", dest=plan.client, fields=plan.fields, code=plan.fault)
     ent = plan.client or (_ent_of(*current) if current else None)
     frames = front_channel.frames(current[0]) if current else []
     if current:
@@ -81,7 +79,7 @@ def logout() -> Response:
     elif plan.target:
         response = see_other(plan.target)
     else:
-        response = make_response(render_template("oidc/deconnecte.html", dest=ent, code=plan.fault))
+        response = render_page("oidc/deconnecte.html", dest=ent, code=plan.fault)
     manager.clear_cookie(response)
     return response
 
@@ -135,7 +133,6 @@ def _find_client(client_id: str) -> Registration | None:
 
 
 def _target(client: Registration, parameters: Mapping[str, str]) -> str:
-    """Return `post_logout_redirect_uri` with the state; empty if it is missing or not registered."""
     uri, state = parameters.get("post_logout_redirect_uri", ""), parameters.get("state")
     if uri not in client.post_logout_redirect_uris:
         return ""
@@ -145,7 +142,6 @@ def _target(client: Registration, parameters: Mapping[str, str]) -> str:
 
 
 def _fault(client: Registration | None, parameters: Mapping[str, str]) -> str:
-    """Return a stable phrase if `post_logout_redirect_uri` is not registered; otherwise an empty text."""
     uri = parameters.get("post_logout_redirect_uri", "")
     return "invalid post_logout_redirect_uri" if client and uri and uri not in client.post_logout_redirect_uris else ""
 
@@ -163,8 +159,3 @@ def _ent_of(session: Session, account: Account) -> Registration | None:
         .limit(1)
     )
     return registry.find_by_key(last) or audience.first_ent(account)
-
-
-def add_routes(blueprint: Blueprint) -> None:
-    """Register the endpoint."""
-    blueprint.add_url_rule("/logout", "logout", logout, methods=["GET", "POST"])

@@ -123,8 +123,7 @@ GRANT_TABLES = f"""
 JOIN account a ON a.id = s.account_id JOIN client c ON c.id = :client {_CHARTER_OF_CLIENT}
 """
 """The tables of `GRANT_COLUMNS`, beside the session `s`."""
-GRANT = ", ".join(field.name for field in fields(Grant))
-"""The columns of a grant."""
+GRANT = ", ".join(field.name for field in fields(Grant))  # the columns of a grant
 
 # Access tokens
 

@@ -33,13 +33,13 @@ from idp.oidc.parameters import ParameterError, ParsedRequest, parse
 from idp.oidc.store.contract import Holder
 from idp.oidc.tokens import issued
 from idp.services import services
-from idp.web.declarations import for_programs
+from idp.web.declarations import Trait, declares
 from idp.web.endpoints import Endpoint
 from idp.web.errors import ServiceBusyError
 from idp.web.http import Request, Response, json_response
 
 
-@for_programs
+@declares(Trait.FOR_PROGRAMS)
 def userinfo(request: Request) -> Response:
     """Return the claims that the scope, the claims request and the client's registration release."""
     try:
@@ -66,7 +66,7 @@ def _signed(client: Registration, claims: dict[str, Any]) -> Response:
     return Response(token, content_type="application/jwt")
 
 
-@for_programs
+@declares(Trait.FOR_PROGRAMS)
 def revoke(request: Request) -> Response:
     """Revoke the token; answer 200 also for an unknown or invalid token (2.2), an error for another client's (2.1).
 
@@ -84,7 +84,7 @@ def revoke(request: Request) -> Response:
     return clients.answer({})
 
 
-@for_programs
+@declares(Trait.FOR_PROGRAMS)
 def introspect(request: Request) -> Response:
     """Return the state of a token; `{"active": false}` without a reason for an invalid token."""
     try:
@@ -121,7 +121,7 @@ def _members(client: Registration, token: Token, account: Account) -> dict[str, 
 _GRANT = "grant type"  # the name under which a request keeps its grant type
 
 
-@for_programs
+@declares(Trait.FOR_PROGRAMS)
 def token(request: Request) -> Response:
     """Exchange a code or a refresh token for tokens."""
     try:
@@ -195,9 +195,8 @@ def find_holder(request: Request) -> Holder:
         AccessTokenError: The token is missing or invalid, or bound to a key that this request does not prove.
     """
     scheme, value = _presented(request)
-    if len(value) != _TOKEN_LENGTH:
-        raise AccessTokenError(401, "invalid_token", "the access token is unknown, expired or revoked")
-    holder = services().server.store.find_holder(opaque.digest(value), now())
+    is_token = len(value) == _TOKEN_LENGTH
+    holder = services().server.store.find_holder(opaque.digest(value), now()) if is_token else None
     if holder is None:
         raise AccessTokenError(401, "invalid_token", "the access token is unknown, expired or revoked")
     if scheme != "bearer" or holder.jkt is not None:
@@ -245,11 +244,6 @@ def _check_binding(request: Request, scheme: str, value: str, holder: Holder) ->
 
 
 def _presented(request: Request) -> tuple[str, str]:
-    """Return the scheme, in lower case, and the token of this request.
-
-    Raises:
-        AccessTokenError: There is no token, more than one, or one in the query.
-    """
     header = request.header("Authorization")
     in_body = None
     if request.method == "POST" and request.form:

@@ -29,7 +29,7 @@ from idp.oidc.client_auth import dpop
 from idp.oidc.keys.material import half_hash
 from idp.oidc.keys.ring import Signer
 from idp.oidc.models import AuthorizationCode, Token
-from idp.oidc.store.contract import Grant, Holder, Redemption, Rotation
+from idp.oidc.store.contract import Grant, Redemption, Rotation
 from idp.oidc.tokens import issued
 from idp.throttle import guard, limits
 from idp.web.http import current_request
@@ -65,10 +65,6 @@ _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}", re.ASCII)
 class CodeGrant(AuthorizationCodeGrant):
     """The authorization code grant: the store redeems a code and stores its tokens in one transaction."""
 
-    def validate_token_request(self) -> None:
-        """Authenticate the client, then redeem the code (Core 3.1.3.1)."""
-        self._redeem(*_presented(self, "code", AuthorizationCode))
-
     def create_token_response(self) -> tuple[int, dict[str, Any], Any]:  # type: ignore[override] # the stub is wrong
         """Return the tokens (Core 3.1.3.3)."""
         scope = release.remaining_scope(self.registration, self.grant.scope)
@@ -76,12 +72,13 @@ class CodeGrant(AuthorizationCodeGrant):
         body["id_token"] = _id_token(self.server, self.signer, self.registration, self.grant, self.access)
         return 200, body, self.TOKEN_RESPONSE_HEADER
 
-    def _redeem(self, code: str, client: clients.ProtocolClient, proof: dpop.Proof | None) -> None:
-        """Redeem the code.
+    def validate_token_request(self) -> None:
+        """Authenticate the client, then redeem the code (Core 3.1.3.1).
 
         The code is not used up by another client, a wrong verifier, redirect URI or DPoP key, nor if the signing key is
         missing.
         """
+        code, client, proof = _presented(self, "code", AuthorizationCode)
         form, settings = self.request.form, self.server.settings
         challenge = _challenge(form.get("code_verifier"), public=client.registration.auth_method == "none")
         moment = now()
@@ -120,10 +117,6 @@ class RefreshGrant(RefreshTokenGrant):
     FAPI 2.0 (5.3.2.1) forbids rotation: the token of such a client stays valid, bound to the client's key.
     """
 
-    def validate_token_request(self) -> None:
-        """Authenticate the client and rotate the token."""
-        self._rotate(*_presented(self, "refresh_token", Token))
-
     def create_token_response(self) -> tuple[int, dict[str, Any], Any]:  # type: ignore[override] # the stub is wrong
         """Return the new pair, with an ID token if the client registered `refresh_id_token` (optional in Core 12.2)."""
         scope = release.remaining_scope(self.registration, self.scope or self.grant.scope)
@@ -133,12 +126,13 @@ class RefreshGrant(RefreshTokenGrant):
             body["id_token"] = _id_token(self.server, self.signer, self.registration, narrowed, self.access)
         return 200, body, self.TOKEN_RESPONSE_HEADER
 
-    def _rotate(self, value: str, client: clients.ProtocolClient, proof: dpop.Proof | None) -> None:
-        """Exchange the refresh token for a new pair.
+    def validate_token_request(self) -> None:
+        """Authenticate the client, and exchange the refresh token for a new pair.
 
         The successor is computed from the refresh token: a client that lost the answer and asks again gets the same
         successor. So the family stays one chain, and a replay is detected.
         """
+        value, client, proof = _presented(self, "refresh_token", Token)
         settings, moment, old = self.server.settings, now(), opaque.digest(value)
         self.scope = self._narrowed(old)
         self.access = opaque.new_value()
@@ -177,11 +171,7 @@ class RefreshGrant(RefreshTokenGrant):
         raise InvalidGrantError("The refresh token is unknown, used, expired or revoked.")
 
     def _narrowed(self, old: bytes) -> str | None:
-        """Return the requested scope, or None if the request names none (RFC 6749 6).
-
-        Raises:
-            InvalidScopeError: The scope is wider than the granted one.
-        """
+        """Return the requested scope, or None if the request names none (RFC 6749 6)."""
         requested = self.request.form.get("scope", "").split()
         if not requested:
             return None
@@ -197,9 +187,6 @@ def _presented(
     """Return the code or token that a request presents, the client that it authenticates, and its DPoP proof.
 
     The proof is stored as used only for a code or token that exists, so that guesses fill no table.
-
-    Raises:
-        OAuth2Error: The client, the parameter or the proof is missing or wrong.
     """
     client = grant.server.authenticate_client(grant.request, clients.AUTH_METHODS)
     value = grant.request.form.get(parameter)
@@ -212,11 +199,7 @@ def _presented(
 
 
 def _registrations(client: clients.ProtocolClient) -> Iterator[Registration]:
-    """Yield the registration that authenticated the request; then the database's, if it is newer.
-
-    Raises:
-        InvalidClientError: The client was disabled or removed meanwhile, or has to authenticate otherwise.
-    """
+    """Yield the registration that authenticated the request; then the database's, if it is newer."""
     yield client.registration
     fresh = clients.find(client.registration.client_id, fresh=True)
     if fresh is None:
@@ -229,11 +212,7 @@ def _registrations(client: clients.ProtocolClient) -> Iterator[Registration]:
 
 
 def _challenge(verifier: str | None, *, public: bool) -> str | None:
-    """Return the S256 challenge of a code verifier (RFC 7636 4.6).
-
-    Raises:
-        InvalidRequestError: The verifier is malformed, or a public client sends none.
-    """
+    """Return the S256 challenge of a code verifier (RFC 7636 4.6)."""
     if verifier is None:
         if public:
             raise InvalidRequestError("The code verifier is missing.")
@@ -255,18 +234,13 @@ def _token_body(server: Any, grant: Grant, scope: str, access: str, refresh: str
     return body
 
 
-def _holder(server: Any, grant: Grant, access: str) -> Holder | None:
-    """Return the holder of the access token, if the request asked for claims in the ID token (Core 5.5)."""
-    if not release.requests_id_token_claims(grant):
-        return None
-    holder: Holder | None = server.store.find_holder(opaque.digest(access), now())
-    return holder
-
-
 def _id_token(server: Any, signer: Signer, client: Registration, grant: Grant, access: str) -> str:
-    issued_at = int(now().timestamp())
+    moment, holder = now(), None
+    if release.requests_id_token_claims(grant):
+        holder = server.store.find_holder(opaque.digest(access), moment)
+    issued_at = int(moment.timestamp())
     body = {
-        **release.id_token_claims(client, grant, _holder(server, grant, access)),
+        **release.id_token_claims(client, grant, holder),
         "iss": server.settings.issuer,
         "aud": client.client_id,
         "iat": issued_at,

@@ -127,7 +127,6 @@ def _is_recorded(account_id: uuid.UUID, reason: str) -> bool:
 
 
 def _erase(account_id: uuid.UUID, reason: str) -> tuple[Erased, str]:
-    """Remove the accounts of a person; return what was done, and the identifier that was erased."""
     accounts = _locked(account_id)
     account = accounts[account_id]
     _check_main(account)
@@ -185,11 +184,6 @@ def _check_disputes(person: Person, username: str) -> None:
 
 
 def _check_notices(person: Person, username: str) -> None:
-    """Refuse to erase an account about which a person was told that the school is informed.
-
-    Raises:
-        RefusedError: the school has not settled the notice.
-    """
     waits = SchoolNotice.account_id.in_(person.accounts) & school_notices.is_open(school_notices.PROMISED)
     if db.session.scalar(select(exists().where(waits))):
         raise RefusedError(Code.PROMISED_NOTICE, name=username)

@@ -44,8 +44,7 @@ ENDED_KEPT = timedelta(days=7)
 SWITCHED_OFF_KEPT = timedelta(days=1)
 """How long device sessions stay after `IDP_STAY_DAYS=0`: longer than a session that one of them opened."""
 SENT_KEPT = timedelta(days=30)
-PROOFS_KEPT = timedelta(days=1)
-"""How long proofs are kept beyond their end, in case the purging node's clock is wrong."""
+PROOFS_KEPT = timedelta(days=1)  # how long proofs are kept beyond their end, in case the purging node's clock is wrong
 
 _AGED: Sequence[tuple[str, Any, timedelta]] = (
     ("links", OneTimeLink.expires_at, ENDED_KEPT),
@@ -217,7 +216,6 @@ def _forget_names(moment: datetime) -> None:
 
 
 def _in_batches(step: Callable[[], int]) -> int:
-    """Repeat a step, each time in a unit of work, until it has nothing to do; return the sum of its numbers."""
     total = 0
     while done := retry_unit_of_work(step):
         total += done

@@ -42,8 +42,7 @@ from idp.operations import batches
 from idp.passkeys.models import Passkey, PasskeyUser
 from idp.sessions.models import DeviceSession, Session
 
-DISABLED_KEPT = timedelta(days=90)
-"""How long a disabled account can be enabled again."""
+DISABLED_KEPT = timedelta(days=90)  # how long a disabled account can be enabled again
 LONGEST_AFTER_DEPARTURE = timedelta(days=5 * 366)
 """How long a pupil who left is kept at most for a closing, because the pupil may return."""
 
@@ -167,7 +166,6 @@ def _lost_mailbox_since(moment: datetime) -> ColumnElement[bool]:
 
 
 def _is_promised() -> ColumnElement[bool]:
-    """Return the condition of the accounts with an open notice that the person was told of."""
     waits = school_notices.is_open(school_notices.PROMISED)
     return _any(select(SchoolNotice.id).where(SchoolNotice.account_id == Account.id, waits))
 

@@ -9,8 +9,6 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -20,7 +18,7 @@ from sqlalchemy import select
 
 from idp import opaque
 from idp.accounts.models import School
-from idp.clients.models import Audience, CharterMode, SubjectType
+from idp.clients.models import Audience, CharterMode, Client, SubjectType
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
@@ -30,7 +28,7 @@ from idp.oidc.keys import jose
 from idp.oidc.keys.material import NoSigningKeyError
 from idp.oidc.logout.back_channel import EVENT, TOKEN_LIFETIME
 from idp.oidc.server import Server
-from idp.registration import registrations, rows, sectors
+from idp.registration import rows, sectors
 from idp.registration.faults import RegistrationRefusedError
 from idp.registration.metadata import ClientMetadata
 from idp.registration.trial.findings import Finding, Problem, Repair, failure, judged, noted, right, wrong
@@ -45,66 +43,27 @@ _TAKEN = frozenset({HTTPStatus.OK, HTTPStatus.NO_CONTENT})
 _NOTHING_THERE = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 
 
-@dataclass(frozen=True)
-class Subject:
-    """The registration that is checked, read before the checks: no transaction stays open during requests."""
-
-    client_id: str
-    enabled: bool
-    waits: bool
-    declined: bool
-    metadata: ClientMetadata
-    former_secret_until: datetime | None
-    has_charter: bool
-    known_uais: frozenset[str]
-
-
-def read(client_id: str) -> Subject:
-    """Return a client's registration, enabled or not.
-
-    Raises:
-        RegistrationRefusedError: no client has this id.
-    """
-    client = registrations.get(client_id)
-    return Subject(
-        client_id=client.client_id,
-        enabled=client.disabled_at is None,
-        waits=client.waiting_since is not None,
-        declined=client.declined_at is not None,
-        metadata=rows.read(client),
-        former_secret_until=client.former_secret_until,
-        has_charter=client.charter_version_id is not None,
-        known_uais=frozenset(db.session.scalars(select(School.uai).where(School.uai.in_(client.uais)))),
-    )
-
-
-def findings(server: Server, subject: Subject) -> Iterator[Finding]:
-    """Yield the result of each check."""
-    for step in steps(server, subject):
-        yield from step()
-
-
-def findings_in_time(server: Server, subject: Subject, seconds: float) -> tuple[list[Finding], bool]:
+def findings_in_time(server: Server, client: Client, seconds: float) -> tuple[list[Finding], bool]:
     """Return the findings of the steps that begin within so many seconds, and whether others were left out."""
     findings: list[Finding] = []
     ends = time.monotonic() + seconds
-    for step in steps(server, subject):
+    for step in steps(server, client):
         if time.monotonic() > ends:
             return findings, True
         findings.extend(step())
     return findings, False
 
 
-def steps(server: Server, subject: Subject) -> list[Callable[[], Iterable[Finding]]]:
+def steps(server: Server, client: Client) -> list[Callable[[], Iterable[Finding]]]:
     """Return the steps of the trial, each with a finding at least, so that a caller can stop between two of them.
 
     Each request of a step takes `outgoing.TIMEOUT` seconds at most; this service is asked some times in one step, each
     URI of the ENT in a step of its own.
     """
-    outgoing, metadata = services().outgoing, subject.metadata
+    outgoing, metadata = services().outgoing, rows.read(client)
     made: list[Callable[[], Iterable[Finding]]] = [
-        partial(_registered, subject),
-        partial(_provider, server.settings, subject),
+        partial(_registered, client, metadata),
+        partial(_provider, server.settings, client, metadata),
         *(partial(_page, outgoing, *page) for page in _pages(metadata)),
     ]
     if metadata.jwks_uri:
@@ -112,21 +71,22 @@ def steps(server: Server, subject: Subject) -> list[Callable[[], Iterable[Findin
     if metadata.sector_identifier_uri:
         made.append(partial(_sector, metadata))
     if metadata.backchannel_logout_uri:
-        made.append(lambda: [_send_logout_token(outgoing, server, subject.client_id, metadata)])
+        made.append(lambda: [_send_logout_token(outgoing, server, client.client_id, metadata)])
     return made
 
 
-def _registered(subject: Subject) -> Iterator[Finding]:
-    metadata, until = subject.metadata, subject.former_secret_until
-    yield _openness(subject)
-    yield from _audience(subject)
+def _registered(client: Client, metadata: ClientMetadata) -> Iterator[Finding]:
+    known = set(db.session.scalars(select(School.uai).where(School.uai.in_(client.uais))))
+    until = client.former_secret_until
+    yield _openness(client)
+    yield from _audience(client, metadata)
     for uai in metadata.uais:
         unknown = Problem(
             "inconnu ici, personne n’y a de compte ; son fichier n’est pas importé", Repair.NAME_SCHOOL, uai
         )
-        yield judged("school", f"établissement {uai}", "connu", None if uai in subject.known_uais else unknown)
+        yield judged("school", f"établissement {uai}", "connu", None if uai in known else unknown)
     if metadata.charter != CharterMode.NONE.value:
-        yield _charter(subject)
+        yield _charter(client)
     if until and until > now():
         yield noted(
             "secret",
@@ -141,8 +101,8 @@ def _registered(subject: Subject) -> Iterator[Finding]:
         )
 
 
-def _charter(subject: Subject) -> Finding:
-    if subject.has_charter:
+def _charter(client: Client) -> Finding:
+    if client.charter_version_id is not None:
         return right("charter", "charte : une version est publiée")
     return noted(
         "charter",
@@ -152,18 +112,17 @@ def _charter(subject: Subject) -> Finding:
     )
 
 
-def _openness(subject: Subject) -> Finding:
-    if subject.waits:
+def _openness(client: Client) -> Finding:
+    if client.waiting_since is not None:
         return noted("enabled", "l’ENT attend l’accord de l’académie : personne n’y entre encore", Repair.ACCEPT)
-    if subject.enabled:
+    if client.disabled_at is None:
         return right("enabled", "l’ENT est ouvert")
-    if subject.declined:
+    if client.declined_at is not None:
         return wrong("enabled", "l’académie a refusé cet ENT, personne n’y entre : enregistrez-en un autre")
     return wrong("enabled", "l’ENT est fermé, personne n’y entre : demandez à l’académie", Repair.ENABLE)
 
 
-def _audience(subject: Subject) -> Iterator[Finding]:
-    metadata = subject.metadata
+def _audience(client: Client, metadata: ClientMetadata) -> Iterator[Finding]:
     if metadata.audience == Audience.EVERYONE.value:
         yield noted(
             "audience",
@@ -172,7 +131,7 @@ def _audience(subject: Subject) -> Iterator[Finding]:
         )
     elif metadata.uais:
         yield right("audience", "public : les familles de ses établissements, personne d’autre")
-    elif not subject.waits:
+    elif client.waiting_since is None:
         yield wrong(
             "audience",
             "public : personne n’entre, l’ENT ne sert aucun établissement ; demandez à l’académie",
@@ -182,11 +141,11 @@ def _audience(subject: Subject) -> Iterator[Finding]:
         yield noted("release_username", "l’ENT reçoit l’identifiant de connexion des parents", Repair.KEEP_USERNAME)
 
 
-def _provider(settings: Settings, subject: Subject) -> Iterator[Finding]:
+def _provider(settings: Settings, client: Client, metadata: ClientMetadata) -> Iterator[Finding]:
     """Check this service as an ENT reaches it. Its own host may be private: no other party chose that URL."""
     host = urlsplit(settings.issuer).hostname or ""
     outgoing = Outgoing(settings.model_copy(update={"outgoing_allow": (*settings.outgoing_allow, host)}))
-    uri, metadata = f"{settings.issuer}{_DISCOVERY}", subject.metadata
+    uri = f"{settings.issuer}{_DISCOVERY}"
     document, problem = _document(outgoing, uri)
     if problem:
         problem = Problem(f"{problem.text}. Les ENT ne verront pas mieux : dites-le à l’académie", Repair.REACH_SERVICE)
@@ -199,8 +158,8 @@ def _provider(settings: Settings, subject: Subject) -> Iterator[Finding]:
     yield judged("issuer", named, "le même, lettre pour lettre", None if issuer == settings.issuer else differs)
     yield from _provider_keys(outgoing, document.get("jwks_uri"), metadata)
     endpoint = document.get("authorization_endpoint")
-    if subject.enabled and isinstance(endpoint, str):
-        yield _ask_sign_in(outgoing, endpoint, subject.client_id, metadata)
+    if client.disabled_at is None and isinstance(endpoint, str):
+        yield _ask_sign_in(outgoing, endpoint, client.client_id, metadata)
 
 
 def _provider_keys(outgoing: Outgoing, uri: object, metadata: ClientMetadata) -> Iterator[Finding]:
@@ -276,7 +235,6 @@ def _sector(metadata: ClientMetadata) -> Iterator[Finding]:
 
 
 def _document(outgoing: Outgoing, uri: str) -> tuple[dict[str, Any], Problem | None]:
-    """Return the JSON object behind a URL and None, or an empty object and what is wrong."""
     try:
         answer = outgoing.get(uri)
     except OutgoingError as error:

@@ -20,14 +20,11 @@ CHUNK = 1 << 16
 DAMAGE_ERRORS = (OSError, EOFError, ValueError, RuntimeError, OverflowError, struct.error, zlib.error)
 """The exceptions of the standard library for a damaged file, besides its own `BadZipFile` and `TarError`."""
 
-_FREE = 16 << 20
-"""Bytes that any archive may unpack to, whatever its ratio: small repetitive files compress well."""
+_FREE = 16 << 20  # bytes that any archive may unpack to, whatever its ratio: small repetitive files compress well
 
-_DIRECTORY = 16 << 20
-"""The most bytes of a zip's directory, which is kept in memory: enough for 100,000 entries."""
+_DIRECTORY = 16 << 20  # the most bytes of a zip's directory, which is kept in memory: enough for 100,000 entries
 
-_HEADERS = 1 << 20
-"""The most bytes between two members of a tar: long names and attributes are kept in memory."""
+_HEADERS = 1 << 20  # the most bytes between two members of a tar: long names and attributes are kept in memory
 
 _ELSEWHERE = re.compile(r"^/|^[A-Za-z]:|(?:^|/)\.\.(?:/|$)")
 _ENCRYPTED = 0x1 | 0x40 | 0x2000
@@ -188,11 +185,7 @@ def is_document(file: BinaryIO) -> bool:
 
 
 def _check_entries(entries: Sequence[zipfile.ZipInfo], size: int, ledger: Ledger) -> None:
-    """Check the directory of a zip before anything is unpacked.
-
-    Raises:
-        ArchiveError: The directory announces something that is not allowed.
-    """
+    """Check the directory of a zip before anything is unpacked."""
     packed = unpacked = 0
     for entry in entries:
         ledger.declare(entry.file_size)

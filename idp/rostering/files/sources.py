@@ -24,8 +24,7 @@ from idp.rostering.files.archives import (
 )
 from idp.rostering.records import Issue, Place, Severity
 
-PEEK = 1 << 16
-"""How many bytes of a source can be looked at before it is read."""
+PEEK = 1 << 16  # how many bytes of a source can be looked at before it is read
 
 LIMITS = Limits()
 
@@ -69,8 +68,7 @@ class InMemory:
         return _shown(self.name)
 
 
-Given = Path | InMemory
-"""A file or a folder on the disk, or a file in memory."""
+Given = Path | InMemory  # a file or a folder on the disk, or a file in memory
 
 
 def total_size(paths: Sequence[Given]) -> int:

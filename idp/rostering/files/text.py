@@ -25,13 +25,11 @@ from idp.rostering.records import Issue, Place, Severity
 LONGEST_CELL = 131_072
 LONGEST_LINE = 1 << 20
 MOST_COLUMNS = 1_000
-MOST_LINES = 20
-"""The most physical lines of one row: a cell with a postal address may have line breaks."""
+MOST_LINES = 20  # the most physical lines of one row: a cell with a postal address may have line breaks
 
 DELIMITERS = ";\t,"
 
-ROWS_PER_TICK = 100
-"""How many rows are read between two calls of `Source.tick`."""
+ROWS_PER_TICK = 100  # how many rows are read between two calls of `Source.tick`
 
 _IN_MEMORY = 16 << 20
 _CHUNK = 1 << 16
@@ -132,11 +130,7 @@ def _by_mark(head: bytes) -> tuple[str, int]:
 
 
 def _find_codec(copy: BinaryIO, forced: str | None) -> tuple[str, int]:
-    """Return the encoding of a file, and how many bytes its byte order mark has.
-
-    Raises:
-        UnreadableRowError: The file has no encoding that is known, or not the forced one.
-    """
+    """Return the encoding of a file, and how many bytes its byte order mark has."""
     if forced is not None:
         try:
             io.TextIOWrapper(io.BytesIO(), encoding=forced)
@@ -159,11 +153,7 @@ def _find_codec(copy: BinaryIO, forced: str | None) -> tuple[str, int]:
 
 
 def _check_decodes(copy: BinaryIO, codec: str, start: int) -> None:
-    """Check that the whole file can be decoded.
-
-    Raises:
-        UnreadableRowError: It cannot; the error has the line.
-    """
+    """Check that the whole file can be decoded."""
     copy.seek(start)
     decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(codec)(), translate=True)
     line = 1
@@ -208,11 +198,7 @@ class _Lines:
 
 
 def _header(lines: _Lines) -> tuple[Row, str]:
-    """Return the first row that is not blank, and its delimiter.
-
-    Raises:
-        UnreadableRowError: The row is not the header of a table.
-    """
+    """Return the first row that is not blank, and its delimiter."""
     while (first := lines.look(0)) is not None and not first.strip("\ufeff \t;,"):
         lines.take(1)
     if first is None:
@@ -228,11 +214,7 @@ def _header(lines: _Lines) -> tuple[Row, str]:
 
 
 def _next_row(lines: _Lines, delimiter: str, width: int) -> Row | None:
-    """Take the next row; None at the end of the file. `width` is its number of cells, 0 for the header.
-
-    Raises:
-        UnreadableRowError: The next physical line was taken and cannot be read.
-    """
+    """Take the next row; None at the end of the file. `width` is its number of cells, 0 for the header."""
     text = lines.look(0)
     if text is None:
         return None
@@ -294,11 +276,7 @@ def _split(text: str, delimiter: str) -> tuple[list[str], int | None]:
 
 
 def _check_cells(cells: list[str], delimiter: str, width: int, line: int) -> None:
-    """Check the number and the length of the cells, and that none contains the end of its row.
-
-    Raises:
-        UnreadableRowError: A check failed.
-    """
+    """Check the number and the length of the cells, and that none contains the end of its row."""
     swallowed = width - 1 if delimiter == "," else 1  # a postal address may contain commas, but fewer than a row
     for cell in cells:
         if len(cell) > LONGEST_CELL:

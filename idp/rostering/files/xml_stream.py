@@ -19,13 +19,10 @@ if TYPE_CHECKING:
 DEPTH = 32
 TEXT = 1_000_000
 """The most characters of one text. It is far above the length of a name, which a reader refuses with the key."""
-TOKEN = 250_000
-"""The most bytes of one tag with its attributes, of one comment, of one instruction."""
-ELEMENT = 4_000_000
-"""The most bytes of one wanted element."""
+TOKEN = 250_000  # the most bytes of one tag with its attributes, of one comment, of one instruction
+ELEMENT = 4_000_000  # the most bytes of one wanted element
 LEAVES = 20_000
-NAMES = 2_000
-"""The most different names of elements and attributes in a file: the parser keeps all of them."""
+NAMES = 2_000  # the most different names of elements and attributes in a file: the parser keeps all of them
 
 _PIECE = 1 << 13
 """Bytes at a time. Small pieces save a fifth of the time: their objects are freed before a garbage collection."""
@@ -44,8 +41,7 @@ _WRONG_ENCODING = {
     for message in (expat.errors.XML_ERROR_UNKNOWN_ENCODING, expat.errors.XML_ERROR_INCORRECT_ENCODING)
 }
 
-Node = tuple[str, list[str]]
-"""The name of an element, and its attributes: name, value, name, value…"""
+Node = tuple[str, list[str]]  # the name of an element, and its attributes: name, value, name, value…
 Leaf = tuple[Node, Node, str]
 """An element without children: its parent, itself, and its text without surrounding spaces."""
 
@@ -134,11 +130,6 @@ class XmlStream:
         return "xml_malformed", "Le fichier n’est pas du XML correct à cette ligne : la suite n’est pas lue."
 
     def _check_sizes(self, parser: expat.XMLParserType) -> None:
-        """Check the limits.
-
-        Raises:
-            _RefusedFileError: A text, a tag or an element is too long, or the file has too many names.
-        """
         at = parser.CurrentByteIndex
         begin, leaves = self._opened[0] if self._opened else (at, ())
         if (

@@ -318,11 +318,7 @@ class RowReader:
 
 
 def _names(cells: Cells, missing: str, block: Mapping[str, int] | None = None) -> tuple[str, str, str]:
-    """Return the family name, the usual name (may be empty) and the given name of a person.
-
-    Raises:
-        UnreadableCellError: A name cannot be read, or `missing`, which is empty if names may be missing.
-    """
+    """Return the family name, the usual name (may be empty) and the given name of a person."""
     usual_name = cells.text("usual_name", "name", block)
     family_name = cells.text("family_name", "name", block) or usual_name
     given_name = cells.text("given_name", "name", block)

@@ -142,7 +142,6 @@ class _Content(ABC, Generic[_Row]):
         return School(place=self._reporter.place(line), key=self.school, uai=self.school, degree=Degree.SECONDARY)
 
     def _unknown(self, line: int, fields: Fields) -> list[Issue]:
-        """Return warnings about the fields of a person that are not known."""
         return [] if fields.keys() <= self.known else self._reporter.unknown(line, sorted(fields.keys() - self.known))
 
     def _refusal(self, line: int, key: str, code: str, message: str) -> Issue:
@@ -330,8 +329,7 @@ _CONTENTS: Mapping[str, type[_Students | _Guardians]] = {
     "BEE_RESPONSABLES": _Guardians,
     "BEE_EPHC_RESPONSABLES": _Guardians,
 }
-ROOTS = frozenset(_CONTENTS)
-"""The roots of the exports about families."""
+ROOTS = frozenset(_CONTENTS)  # the roots of the exports about families
 
 
 def read(source: "Source", form: Form) -> Iterator[Record]:

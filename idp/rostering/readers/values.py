@@ -58,8 +58,7 @@ _LABELS = {
 }
 _MOST_NAMES = 50
 _SHOWN = 60
-LINES = 12
-"""The most lines of a postal address; real ones have four."""
+LINES = 12  # the most lines of a postal address; real ones have four
 
 
 def clean(text: str) -> str:

@@ -30,8 +30,7 @@ from idp.accounts.merging import civilities_differ, shares_a_family_name
 from idp.accounts.models import Account
 from idp.folding import fold
 
-_SHORTEST = 3
-"""Letters. A shorter given name is another name if one letter changes."""
+_SHORTEST = 3  # Letters. A shorter given name is another name if one letter changes.
 
 
 class Verdict(enum.StrEnum):

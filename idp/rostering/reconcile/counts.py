@@ -139,8 +139,7 @@ def rows_to_write(staging: Staging) -> int:
     return sum(staging.value(statement) for statement in (*statements, _NEW_GUARDIANS, _NEW_STUDENTS))
 
 
-_FEW = 20
-"""So many accounts, pupils or children may change without anything being wrong."""
+_FEW = 20  # so many accounts, pupils or children may change without anything being wrong
 BOTH_PARENTS = 2
 """One pupil may leave a small school, and takes two accounts and two ties along, if that is not most of them."""
 

@@ -17,17 +17,14 @@ class Ties(enum.StrEnum):
     NONE = "none"
     NOT_LEGAL = "not_legal"
     NO_OPEN_STUDENT = "no_open_student"
-    OPEN = "open"
-    """The guardian has legal authority for a pupil who is in a class."""
+    OPEN = "open"  # the guardian has legal authority for a pupil who is in a class
 
 
 class KeyKind(enum.StrEnum):
     """What a guardian's key is made of."""
 
-    NAMES = "names"
-    """The file has no number: the key is a digest of the names, and namesakes have the same key."""
-    AAF = "aaf"
-    """The key is a part of the `sub` of clients of type `aaf`: it must never name another person."""
+    NAMES = "names"  # the file has no number: the key is a digest of the names, and namesakes have the same key
+    AAF = "aaf"  # the key is a part of the `sub` of clients of type `aaf`: it must never name another person
     NUMBER = "number"
 
 
@@ -38,22 +35,18 @@ class Outcome(enum.StrEnum):
     KEYS_EXCHANGED = "keys_exchanged"
     KEY_OF_OTHER_PERSON = "key_of_other_person"
     NAME_IN_DOUBT = "name_in_doubt"
-    NAME_CORRECTED = "name_corrected"
-    """The account takes the new name, because no letter was printed for it."""
+    NAME_CORRECTED = "name_corrected"  # the account takes the new name, because no letter was printed for it
     NO_OPEN_STUDENT = "no_open_student"
     NO_LEGAL_AUTHORITY = "no_legal_authority"
     NO_STUDENT = "no_student"
     RETIRED_KEY = "retired_key"
     OUTSIDE = "outside"
     """The person belongs to another school, and the staff of one school gave the files: set by phase `outside`."""
-    NAMESAKE = "namesake"
-    """A new account takes the key from the account of a person of the same names."""
-    OTHER_NAMES = "other_names"
-    """A new account takes the key from the account of a person of other names."""
+    NAMESAKE = "namesake"  # a new account takes the key from the account of a person of the same names
+    OTHER_NAMES = "other_names"  # a new account takes the key from the account of a person of other names
     NEW = "new"
     KNOWN = "known"
-    ALIAS = "alias"
-    """The person has an account under another key, and files may change it under that key only."""
+    ALIAS = "alias"  # the person has an account under another key, and files may change it under that key only
     GONE = "gone"
     UNKNOWN_GONE = "unknown_gone"
 
@@ -66,8 +59,7 @@ class Record:
     ties: Ties
     names: Named | None = None
     key_kind: KeyKind = KeyKind.NUMBER
-    key_is_retired: bool = False
-    """Whether the key was the key of an account that is removed, of another given name."""
+    key_is_retired: bool = False  # whether the key was the key of an account that is removed, of another given name
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +164,7 @@ class StudentOutcome(enum.StrEnum):
 
     CHANGE_OF_UNKNOWN = "change_of_unknown"
     OTHER_PERSON = "key_of_other_person"
-    OUTSIDE = "outside"
-    """As for guardians."""
+    OUTSIDE = "outside"  # as for guardians
     SCHOOL_UNKNOWN = "school_unknown"
     LEFT = "student_left"
     LEFT_ELSEWHERE = "left_elsewhere"

@@ -319,6 +319,5 @@ def _kinship(code: str) -> str:
 
 
 def _masked(email: str) -> str:
-    """Return an email of which the first letter and the domain are shown."""
     name, at, domain = email.partition("@")
     return f"{name[:1]}…{at}{domain}" if email else ""

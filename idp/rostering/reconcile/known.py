@@ -248,7 +248,6 @@ def _copy_accounts(staging: Staging, some: ColumnElement[bool]) -> None:
 
 
 def _copy_aliases(staging: Staging, some: ColumnElement[bool]) -> None:
-    """Copy second keys of merged accounts, and the accounts that they lead to."""
     aliases = _all(select(RosterAlias.roster_key, RosterAlias.account_id).where(some))
     if aliases:
         _copy_accounts(staging, one_of(Account.id, [account for _, account in aliases]))
@@ -256,7 +255,6 @@ def _copy_aliases(staging: Staging, some: ColumnElement[bool]) -> None:
 
 
 def _copy_children(staging: Staging, some: ColumnElement[bool], *, in_scope: bool) -> int:
-    """Copy pupils and return how many there are."""
     rows = _all(select(*_CHILD).where(some))
     staging.insert(
         "known_child",

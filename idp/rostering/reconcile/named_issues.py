@@ -19,8 +19,7 @@ class Person(NamedTuple):
 
 
 WAITS = "guardian_waits"
-_LONGEST = 410
-"""Characters of the names that are stored with an issue."""
+_LONGEST = 410  # characters of the names that are stored with an issue
 _NAMED = (
     "SELECT family_name, given_name, class_name FROM (SELECT family_name, given_name, coalesce(class_name, '') AS "
     "class_name, line FROM student WHERE key = :key UNION ALL SELECT family_name, given_name, '', line FROM guardian "
@@ -48,8 +47,7 @@ _PUPILS_OF = {
     "tie_excluded": _OF_TIE.format(links="known_link", state=_IS_STILL_EXCLUDED),
 }
 """The statements of the pupils whom an issue of a guardian is about, by the code of the issue."""
-TOLD_BY_NAME = frozenset({"guardian_left"})
-"""The issues that are lines of another kind."""
+TOLD_BY_NAME = frozenset({"guardian_left"})  # the issues that are lines of another kind
 
 
 def named(staging: Staging, issue: Issue) -> tuple[str, str]:

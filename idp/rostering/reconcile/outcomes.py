@@ -14,10 +14,8 @@ class Fate(enum.StrEnum):
 
     REFUSED = "refused"
     GONE = "gone"
-    OPEN = "open"
-    """A pupil in a class: the family may have accounts."""
-    KEPT = "kept"
-    """A pupil without a class for now: nothing is opened and nothing is lost."""
+    OPEN = "open"  # a pupil in a class: the family may have accounts
+    KEPT = "kept"  # a pupil without a class for now: nothing is opened and nothing is lost
     NEW = "new"
     KNOWN = "known"
     ALIAS = "alias"

@@ -215,7 +215,6 @@ def storing(columns: Mapping[str, Sequence[str]]) -> dict[str, str]:
 
 
 def _merge(table: str, columns: Sequence[str]) -> str:
-    """Return the statement that stores a record, or merges it into the stored one of the same key."""
     names = columns[: columns.index("line") + 1]  # the columns that come from a record end with its place
     fields = [name for name in names if name not in _NOT_COMPARED]
     is_second_hand = _SECOND_HAND in names

@@ -94,8 +94,7 @@ def ties(record: str) -> str:
     )
 
 
-HERE = "('open', 'kept')"
-"""The fates of the pupils who are in a school of the files."""
+HERE = "('open', 'kept')"  # the fates of the pupils who are in a school of the files
 
 
 def is_seen(account: str) -> str:
