@@ -30,7 +30,6 @@ _OWN = re.compile(rf"\b{PREFIX}[A-Z][A-Z0-9_]*[A-Z0-9]\b")
 _FOREIGN = {"IDP_CONFIG", "IDP_IMAGE"}  # the latter is for compose.yaml
 _ADVISED = re.compile(r"(?<![\w.-])idp (?!is |breached passwords 1)[a-z][^`»;,()\"'’\n]*")
 UNITS = sorted(path for path in CHECKOUT.joinpath("deploy").iterdir() if path.is_file())
-_PLACE = re.compile(r"`((?:idp|tests|templates|migrations|demo|deploy|bench|clients|docs)/[\w/.-]+)`")
 
 
 def typed(text: str) -> Iterator[str]:
@@ -113,17 +112,6 @@ def test_every_setting_in_a_document_exists() -> None:
     known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | _FOREIGN
     named = {(shown(path), name) for path in DOCUMENTS for name in _OWN.findall(path.read_text(encoding="utf-8"))}
     assert sorted((path, name) for path, name in named if name not in known) == []
-
-
-def test_every_file_in_a_document_exists() -> None:
-    named = {
-        (shown(path), place)
-        for path in DOCUMENTS
-        for place in _PLACE.findall(path.read_text(encoding="utf-8"))
-        if path.is_relative_to(CHECKOUT / "docs") or path.parent == CHECKOUT
-    }
-    assert len(named) > 50
-    assert sorted((path, place) for path, place in named if not (CHECKOUT / place).exists()) == []
 
 
 def drawn(name: str, heading: str) -> list[str]:
@@ -304,7 +292,6 @@ def test_a_checklist_that_is_not_true_is_refused(
 ROOT = Path(__file__).parents[2]
 TABLES = [ROOT / "docs" / "conformite.md", ROOT / "docs" / "doctrine.md"]
 _ROW = re.compile(r"\b[A-Z]-\d\d\b")
-_NAMED_PLACE = re.compile(r"`((?:tests|idp|deploy)/[\w/.-]+)`")
 
 
 def text() -> str:
@@ -316,10 +303,6 @@ def test_every_row_that_is_named_has_a_test() -> None:
     shown = {row for test in checklist.marked_tests(ROOT / "tests") for row in test.rows}
     assert named - shown == set()
     assert len(named) > 60
-
-
-def test_every_place_that_is_named_is_there() -> None:
-    assert [place for place in _NAMED_PLACE.findall(text()) if not (ROOT / place).exists()] == []
 
 
 PUBLICCODE = yaml.safe_load((CHECKOUT / "publiccode.yml").read_text(encoding="utf-8"))
