@@ -17,7 +17,6 @@ from demo.ents import CHARTER_VERSION, SCOPES, DemoEnt
 from demo.families import GUARDIANS
 from demo.letters import Paper, Printed, SeededLetter
 from idp import opaque
-from idp.accounts import disputes
 from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import Hasher
 from idp.audit import changes, log
@@ -137,7 +136,7 @@ def _is_owed_a_letter(account: Account, printed: Printed | None) -> bool:
     A stored letter that expires after the account's secret was never activated in the database: the earlier start was
     interrupted. If it expires before, an operator has printed another one.
     """
-    closed = account.activated_at is not None or account.disabled_at is not None or disputes.is_disputed(account.id)
+    closed = account.activated_at is not None or account.disabled_at is not None or account.has_disputed_tie
     if closed or not account.children:
         return False
     if account.provisional_hash is None:

@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import Executable
 
 from idp.accounts import emails
-from idp.accounts.closings import CONTESTED, Closing
+from idp.accounts.closings import Closing
+from idp.accounts.closings import Kind as ClosingKind
 from idp.accounts.models import Account, Child, Degree, Guardianship, School
 from idp.accounts.passwords.hasher import Hasher, fold_provisional
 from idp.charter import service as charters
@@ -162,7 +163,7 @@ def commit(statement: Executable) -> None:
 
 def add_contest(account_id: uuid.UUID, since: object, former: object = None) -> None:
     """Contest the address of an account since a moment, without the act."""
-    values = {"kind": CONTESTED, "email": former, "begun_at": since, "begun_by": "test", "reason": ""}
+    values = {"kind": ClosingKind.CONTESTED.value, "email": former, "begun_at": since, "begun_by": "test", "reason": ""}
     db.session.add(Closing(account_id=account_id, **values))
     db.session.commit()
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import select
 
+from idp.accounts.closings import Kind as ClosingKind
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.accounts.school_notices import Kind
 from idp.config import Settings
@@ -13,6 +14,7 @@ from idp.db import db
 from idp.families import disputes
 from idp.families.disputes import Decision, Outcome
 from idp.families.refusals import Code, RefusedError
+from tests.closed import contest
 
 REASON = "pièce d’identité vue au guichet"
 REJECT, CONFIRM = Outcome.REJECT, Outcome.CONFIRM
@@ -35,13 +37,16 @@ def decision_about(
         school = db.session.scalars(select(School).where(School.uai == uai)).one()
     else:
         about = (
-            child or db.session.scalars(ties.order_by(Guardianship.disputed_at.is_(None), Guardianship.rank)).first()
+            child
+            or db.session.scalars(
+                ties.order_by(~Guardianship.where_closed_as(ClosingKind.DISPUTED), Guardianship.rank)
+            ).first()
         )
         school = about.school if about else db.session.scalars(select(School)).one()
     return Decision(
         outcome=outcome,
         reason=reason,
-        kind=kind or (Kind.NOT_GUARDIAN if stored.contested_at is None else Kind.EMAIL_CONTESTED),
+        kind=kind or (Kind.NOT_GUARDIAN if contest(stored.id) is None else Kind.EMAIL_CONTESTED),
         school=school,
         child=child.id if child else None,
         reopens=reopens,

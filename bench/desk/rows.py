@@ -54,9 +54,9 @@ _FAMILIES = (
         CROSS JOIN LATERAL (SELECT abs(hashint4(2 * f.n + p.p)) % 100) d(d)
         JOIN surname s ON s.n = CASE p.p WHEN 0 THEN f.surname ELSE f.other END
         JOIN given g ON g.n = CASE p.p WHEN 0 THEN f.g1 ELSE f.g2 END ORDER BY f.school, f.n""",
-    """INSERT INTO guardianship (account_id, child_id, rank, kinship, authority, was_excluded)
+    """INSERT INTO guardianship (account_id, child_id, rank, kinship, authority)
         SELECT ('0000000000004000' || 8 + p.p || '0' || lpad(to_hex(f.n), 14, '0'))::uuid,
-        ('000000000000400080' || lpad(to_hex(f.n), 14, '0'))::uuid, 0, '', 1, false
+        ('000000000000400080' || lpad(to_hex(f.n), 14, '0'))::uuid, 0, '', 1
         FROM family f CROSS JOIN generate_series(0, 1) p(p) ORDER BY f.school, f.n""",
 )
 

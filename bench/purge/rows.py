@@ -76,8 +76,8 @@ SELECT md5('kept child' || n)::uuid, school.id, 'kept' || n, 'LEROY', 'Malo', '6
 FROM generate_series(1, %(accounts)s) n, (SELECT id FROM school LIMIT 1) school
 """
 _KEPT_TIES = """
-INSERT INTO guardianship (account_id, child_id, rank, kinship, authority, was_excluded)
-SELECT md5('kept' || n)::uuid, md5('kept child' || n)::uuid, 0, '', 1, false FROM generate_series(1, %(accounts)s) n
+INSERT INTO guardianship (account_id, child_id, rank, kinship, authority)
+SELECT md5('kept' || n)::uuid, md5('kept child' || n)::uuid, 0, '', 1 FROM generate_series(1, %(accounts)s) n
 """
 TABLES = ("session", "authorization_code", "token", "audit", "outbox")
 

@@ -12,20 +12,20 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, false, or_, select
 
-from idp.accounts import directory, disputes
-from idp.accounts.closings import Closing, is_running
+from idp.accounts import directory
+from idp.accounts.closings import Closing, Disputed, is_running
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.clock import now
 from idp.db import UtcDateTime, db
 
 
 @dataclass(frozen=True)
-class AccountState:
+class AccountState(Disputed):
     """An account as it was read, without a lock.
 
     Attributes:
         has_blocked_password, has_signed_in: see `Account`.
-        closed: whether a dispute closes it (`disputes.closes`).
+        disputes: what is in dispute about it (`closings.kinds_of_disputes`).
         known_device: whether its password was verified on the device of the try since it last changed. The device is
             also unknown if an operator has reset the account's tries since: the device's own counter may be full.
 
@@ -43,7 +43,7 @@ class AccountState:
     provisional_hash: str | None
     provisional_expires_at: datetime | None
     has_signed_in: bool
-    closed: bool
+    disputes: str
     known_device: bool
 
     @classmethod
@@ -68,7 +68,7 @@ _DECISIVE = (
     "password_hash",
     "has_blocked_password",
     "has_signed_in",
-    "closed",
+    "disputes",
 )
 
 
@@ -77,7 +77,7 @@ def by_username(*, with_device: bool) -> Select[Any]:
 
     `with_device`: the parameter `device_since` is the last sign-in on the device of the try; otherwise it has none.
     """
-    columns = {name: _column(name) for name in _NAMES if name != "known_device"}
+    columns = {name: getattr(Account, name) for name in _NAMES if name != "known_device"}
     columns["known_device"] = _is_known() if with_device else false()
     labelled = (column.label(name) for name, column in columns.items())
     return select(*labelled).where(Account.username == bindparam("username"))
@@ -88,7 +88,7 @@ def is_unchanged() -> ColumnElement[bool]:
 
     The present state is not judged: the decision about the state that was read is still right.
     """
-    columns = {name: _column(name) for name in _DECISIVE}
+    columns = {name: getattr(Account, name) for name in _DECISIVE}
     same = (
         column.is_not_distinct_from(bindparam(f"was_{name}", type_=column.type)) for name, column in columns.items()
     )
@@ -98,11 +98,6 @@ def is_unchanged() -> ColumnElement[bool]:
 def proved_since(device_since: Any, moment: Any) -> ColumnElement[bool]:
     """Return the condition that a device with a last sign-in at `device_since` proved the password after `moment`."""
     return or_(moment.is_(None), moment < device_since)
-
-
-def _column(name: str) -> ColumnElement[Any]:
-    column: ColumnElement[Any] = disputes.closes() if name == "closed" else getattr(Account, name)
-    return column
 
 
 def _is_known() -> ColumnElement[bool]:

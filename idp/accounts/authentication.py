@@ -15,7 +15,7 @@ from typing import Literal, TypeVar, get_args
 from sqlalchemy.exc import SQLAlchemyError
 
 from idp import opaque
-from idp.accounts import account_state, directory, disputes, notices, school_notices
+from idp.accounts import account_state, directory, notices, school_notices
 from idp.accounts.account_state import AccountState
 from idp.accounts.models import Account
 from idp.accounts.notices import Notice
@@ -118,7 +118,7 @@ class VerifiedSecret:
         """Return whether the secret gives what it is for: it is that of the locked row, which is not closed to it."""
         if account is None or account.is_shut_at(now()) or not self.is_secret_of(account):
             return False
-        return not self.provisional or not (_is_expired(account) or disputes.is_disputed(account.id))
+        return not self.provisional or not (_is_expired(account) or account.has_disputed_tie)
 
 
 @dataclass(frozen=True)
@@ -292,7 +292,7 @@ def _candidate(account: AccountState | None, attempt: Attempt) -> _Candidate:
         return _Candidate(account, stored, attempt.password, "wrong")
     if account.provisional_hash is None or attempt.door in {"reauthentication", "link"}:
         return _Candidate(account, None, attempt.password, "no_secret", provisional=True)
-    if _is_expired(account) and not (explains and account.closed):
+    if _is_expired(account) and not (explains and account.is_barred):
         return _Candidate(account, None, attempt.password, "expired", provisional=True)
     return _Candidate(account, account.provisional_hash, fold_provisional(attempt.password), "wrong", provisional=True)
 

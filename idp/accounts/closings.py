@@ -1,17 +1,25 @@
 """Closings: who closed the access of an account, or its tie to one child, until when, and whether it is closed now.
 
-A merge (`Merge`) is another way: it moves what an account has into the person's other account, and disables it. A
-`RemovalWarning` precedes the removal of an account.
+Whatever closes an access is an open row of `Closing`, of one of these kinds:
 
-A decision is a row of `Closing`. One that nobody has ended closes the access until its own end. `shut_until` is the
-last of these ends, as the row was read: `idp.families.closing` expires it when it writes a decision. New guardians of a
-pupil to whom a decision closes an access wait for the head (`idp.rostering.reconcile.phases.links`).
+- DECIDED: a person of a school or of the académie decided so. `shut_until` is the last end of these decisions, as the
+  row was read: `idp.families.closing` expires it when it writes one.
+- DISPUTED: the person says not to be the guardian of the child. The account is closed too, until the school settles it
+  or a file ends the tie; no letter is printed.
+- EXCLUDED: the school confirmed that, and ended the tie. Only its head restores it.
+- CONTESTED: a former mailbox says that a change of address was not asked for. No mail recovers the account. It is
+  closed, unless its own password may still open it (`idp.email_confirmation.contest`). A new letter can be printed, and
+  ends the contest when it is used.
+- a `Wait`: the tie of a new or returning guardian waits for the head (`idp.rostering.reconcile.phases.links`).
+
+A merge (`idp.accounts.models.Merge`) is another way: it moves what an account has into the person's other account, and
+disables it.
 """
 
 import enum
 import uuid
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -23,22 +31,33 @@ from sqlalchemy import (
     Select,
     String,
     and_,
+    case,
+    column,
     exists,
     func,
     literal_column,
     not_,
+    null,
     or_,
     select,
-    update,
+    table,
+    type_coerce,
 )
 from sqlalchemy.ext.hybrid import hybrid_property
-from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column, relationship
+from sqlalchemy.orm import InstrumentedAttribute, Mapped, mapped_column
 
 from idp.clock import now
-from idp.db import Base, UuidKey, db, only
-from idp.personal import OWN, STAFF, held, left_out, shown
+from idp.db import Base, UuidKey, only
+from idp.personal import OWN, STAFF, held, shown
 
-DECIDED, CONTESTED = "decided", "contested"
+
+class Kind(enum.StrEnum):
+    """What closes an access, except a `Wait`."""
+
+    DECIDED = "decided"
+    DISPUTED = "disputed"
+    EXCLUDED = "excluded"
+    CONTESTED = "contested"
 
 
 class Wait(enum.StrEnum):
@@ -48,8 +67,8 @@ class Wait(enum.StrEnum):
     """Another person's access to the same pupil is closed."""
     RECOGNISED = "recognised"
     """The person has the names of a person whose access the school closed."""
-    EXCLUDED = "excluded"
-    """The school had confirmed that the person is not the pupil's guardian."""
+    RETURNED = "returned"
+    """The school had closed the access, or excluded the person, before a file ended the tie or changed it."""
 
 
 class Closing(UuidKey, Base):
@@ -61,9 +80,8 @@ class Closing(UuidKey, Base):
     closing of the same school took its place. `reference` names the document that the decision rests on.
     `sessions_ended` is how many sessions it ended.
 
-    `kind` says what closes. DECIDED: a person decided. CONTESTED: a mailbox, the former address `email`, says that a
-    change of address was not asked for (`idp.accounts.disputes`); `email` is empty if two claim the account. A `Wait`:
-    an import closed the tie of a new guardian until the head decides.
+    `kind` is a `Kind` or a `Wait`. Of a contest, `email` is the address before the change; it is empty if two claim the
+    account.
     """
 
     __tablename__ = "closing"
@@ -91,7 +109,9 @@ class Closing(UuidKey, Base):
         String(500), default="", info=held("motif de la réouverture, qui peut parler d’autres personnes")
     )
     kind: Mapped[str] = mapped_column(
-        String(20), default=DECIDED, info=held("pourquoi l’accès est fermé, ce qui peut parler d’autres personnes")
+        String(20),
+        default=Kind.DECIDED.value,
+        info=held("pourquoi l’accès est fermé, ce qui peut parler d’autres personnes"),
     )
     email: Mapped[str | None] = mapped_column(
         String(254),
@@ -101,71 +121,46 @@ class Closing(UuidKey, Base):
     @hybrid_property
     def is_decision(self) -> bool:
         """Whether a person decided."""
-        return self.kind == DECIDED
+        return self.kind == Kind.DECIDED.value
 
     @is_decision.inplace.expression
     @classmethod
     def _is_decision(cls) -> ColumnElement[bool]:
-        return cls.kind == literal_column(f"'{DECIDED}'")  # some conditions become text without parameters
+        return cls.kind == literal_column(f"'{Kind.DECIDED.value}'")  # some conditions become text without parameters
 
     @hybrid_property
     def awaits_head(self) -> bool:
         """Whether nobody has decided yet: a new guardian waits for the head."""
-        return self.kind not in {DECIDED, CONTESTED}
+        return self.kind in set(Wait)
 
     @awaits_head.inplace.expression
     @classmethod
     def _awaits_head(cls) -> ColumnElement[bool]:
-        return cls.kind.not_in((DECIDED, CONTESTED))
+        return cls.kind.in_([wait.value for wait in Wait])
 
     def holds_at(self, moment: datetime) -> bool:
         """Return whether the decision holds at `moment`: nobody ended it, and its end is not reached."""
         return self.ended_at is None and (self.until is None or self.until > moment)
 
     @classmethod
-    def _where_holding(cls, moment: datetime) -> ColumnElement[bool]:
+    def where_in_force(cls, moment: Any) -> ColumnElement[bool]:
+        """Return `holds_at` as a condition."""
         return and_(cls.ended_at.is_(None), or_(cls.until.is_(None), cls.until > moment))
 
     @classmethod
     def where_holding(cls, moment: datetime) -> ColumnElement[bool]:
-        """Return the condition of the decisions and waits that hold at `moment` (`holds_at`)."""
-        return and_(cls._where_holding(moment), cls.kind != CONTESTED)
+        """Return the condition of the decisions and waits in force: what `idp.families.closing.reopen` ends."""
+        return or_(cls.where_decided(moment), cls.where_waiting(moment))
 
     @classmethod
     def where_decided(cls, moment: datetime) -> ColumnElement[bool]:
         """Return the condition of the rows that hold because a person decided so."""
-        return and_(cls._where_holding(moment), cls.is_decision)
+        return and_(cls.where_in_force(moment), cls.is_decision)
 
     @classmethod
     def where_waiting(cls, moment: datetime) -> ColumnElement[bool]:
-        """Return the condition of the rows that hold until the head has decided."""
-        return and_(cls._where_holding(moment), cls.awaits_head)
-
-
-class Merge(Base):
-    """The merge of an account, which it disabled, into the account `into` of the same person.
-
-    `children`, `roster_key` and `aliases` are what moved there, so that a school can separate the two again.
-    """
-
-    __tablename__ = "account_merge"
-    __table_args__ = ({"info": left_out("a copy of what is exported")},)
-
-    account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"), primary_key=True)
-    into_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"), index=True)
-    children: Mapped[list[str]] = mapped_column(default=list)
-    roster_key: Mapped[str | None] = mapped_column(String(80))
-    aliases: Mapped[list[str]] = mapped_column(default=list)
-    into: Mapped[Any] = relationship("Account", foreign_keys=[into_id])
-
-
-class RemovalWarning(Base):
-    """The mail that said that an unused account will be removed (`standing_warning`)."""
-
-    __tablename__ = "removal_warning"
-
-    account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"), primary_key=True, info=OWN)
-    warned_at: Mapped[datetime] = mapped_column(default=now, info=shown("Prévenu de la suppression le"))
+        """Return the condition of the rows that hold until the head has decided; of an ended tie, nobody is asked."""
+        return and_(cls.where_in_force(moment), cls.awaits_head, _is_of_unended_tie())
 
 
 FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
@@ -183,23 +178,31 @@ def last_end(*closed: ColumnElement[bool]) -> Select[datetime | None]:
     return ends.where(Closing.ended_at.is_(None), *closed).correlate_except(Closing)
 
 
-def open_contest(account: InstrumentedAttribute[uuid.UUID], column: InstrumentedAttribute[Any]) -> ScalarSelect[Any]:
-    """Return a column of the open contest of an account's address; NULL if there is none."""
-    is_open = Closing.account_id == account, Closing.child_id.is_(None), Closing.ended_at.is_(None)
-    return (
-        select(column).where(*is_open, Closing.kind == CONTESTED).limit(1).correlate_except(Closing).scalar_subquery()
+_ties = table("guardianship", column("account_id"), column("child_id"), column("ended_at"))
+"""`idp.accounts.models` imports this module. A dispute about an ended tie closes no account."""
+
+
+def _is_of_unended_tie() -> ColumnElement[bool]:
+    tie = (_ties.c.account_id == Closing.account_id) & (_ties.c.child_id == Closing.child_id)
+    # a scalar query, which reads one row by the primary key: an EXISTS may be computed for the whole table
+    return select(_ties.c.ended_at.is_(None)).where(tie).correlate(Closing).scalar_subquery()
+
+
+def _in_dispute(account: Any, kinds: Collection[Kind]) -> ColumnElement[bool]:
+    """Return the condition of the open rows about an account's address, or about a tie of it that has not ended."""
+    return and_(
+        Closing.account_id == account,
+        Closing.ended_at.is_(None),
+        Closing.kind.in_([literal_column(f"'{kind.value}'") for kind in kinds]),
+        or_(Closing.child_id.is_(None), _is_of_unended_tie()),
     )
 
 
-def standing_warning(account: Any) -> ScalarSelect[datetime]:
-    """Return when an account was warned of its removal; NULL if it was used, or got a new letter, since."""
-    since = RemovalWarning.warned_at
-    standing = select(RemovalWarning.warned_at).where(
-        RemovalWarning.account_id == account.id,
-        account.activated_at < since,
-        or_(account.last_sign_in_at.is_(None), account.last_sign_in_at < since),
-    )
-    return standing.correlate_except(RemovalWarning).scalar_subquery()
+def kinds_of_disputes(account: Any) -> ScalarSelect[Any]:
+    """Return what is in dispute about an account: DISPUTED, CONTESTED, both with a comma, or an empty text."""
+    kinds = func.coalesce(func.string_agg(Closing.kind.distinct(), literal_column("','")), literal_column("''"))
+    rows = select(type_coerce(kinds, String)).where(_in_dispute(account, (Kind.DISPUTED, Kind.CONTESTED)))
+    return rows.correlate_except(Closing).scalar_subquery()
 
 
 class Closable:
@@ -229,19 +232,72 @@ class Closable:
         return exists().where(cls.closed_by(key), Closing.ended_at.is_(None), running).correlate_except(Closing)
 
 
-class ClosableAccount(Closable):
-    """The states of an account in which nobody may use it, except disputes (`idp.accounts.disputes`).
+class Disputed:
+    """An account, or what a statement read of it, with its open disputes (`kinds_of_disputes`)."""
 
-    `contested_at` is when a mailbox contested a change of address that is not settled, `contested_email` the address
-    before that change, or empty if two claim the account. `inactive_warned_at` is the `standing_warning`.
+    if TYPE_CHECKING:  # of a row, a property of its query, as `shut_until`
+        id: Any
+        disputes: Any
+        activated_at: Any
+        has_blocked_password: Any
+
+    @hybrid_property
+    def has_disputed_tie(self) -> bool:
+        """Whether a tie that has not ended is disputed: no letter is printed, and no secret is accepted."""
+        return Kind.DISPUTED in self.disputes
+
+    @has_disputed_tie.inplace.expression
+    @classmethod
+    def _has_disputed_tie(cls) -> ColumnElement[bool]:
+        return exists().where(_in_dispute(cls.id, (Kind.DISPUTED,))).correlate_except(Closing)
+
+    @hybrid_property
+    def has_contested_email(self) -> bool:
+        """Whether the address is contested: no mail recovers the account, and the address does not change."""
+        return Kind.CONTESTED in self.disputes
+
+    @has_contested_email.inplace.expression
+    @classmethod
+    def _has_contested_email(cls) -> ColumnElement[bool]:
+        return exists().where(_in_dispute(cls.id, (Kind.CONTESTED,))).correlate_except(Closing)
+
+    @hybrid_property
+    def is_barred(self) -> bool:
+        """Whether a dispute closes the account: neither its own password nor its mailbox gives access.
+
+        The caller has locked the account's row, or checks again after locking it.
+        """
+        has_password = self.activated_at is not None and not self.has_blocked_password
+        return self.has_disputed_tie or (self.has_contested_email and not has_password)
+
+    @is_barred.inplace.expression
+    @classmethod
+    def _is_barred(cls) -> ColumnElement[bool]:
+        no_password = or_(cls.has_blocked_password, cls.activated_at.is_(None))
+        return or_(cls.has_disputed_tie, and_(cls.has_contested_email, no_password))
+
+
+class ClosableAccount(Closable, Disputed):
+    """The states of an account in which nobody may use it.
+
+    `inactive_warned_at`: see `RemovalWarning`.
     """
 
     if TYPE_CHECKING:  # properties of a query, as `shut_until`
-        contested_at: Mapped[datetime | None]
-        contested_email: Mapped[str | None]
         inactive_warned_at: Mapped[datetime | None]
+        email: Mapped[str | None]
     id: Mapped[uuid.UUID]
     disabled_at: Mapped[datetime | None]
+
+    @hybrid_property
+    def usable_email(self) -> str | None:
+        """Return the confirmed address, unless it is contested."""
+        return None if self.has_contested_email else self.email
+
+    @usable_email.inplace.expression
+    @classmethod
+    def _usable_email(cls) -> ColumnElement[str | None]:
+        return case((cls.has_contested_email, null()), else_=cls.email)
 
     @classmethod
     def closed_by(cls, key: Any = None) -> ColumnElement[bool]:
@@ -260,41 +316,71 @@ class ClosableAccount(Closable):
 
 
 class ClosableTie(Closable):
-    """The state of a tie that a decision, or a wait for the head, closes."""
+    """The state of a tie. `closings` are its open rows."""
 
     account_id: Mapped[uuid.UUID]
     child_id: Mapped[uuid.UUID]
+    ended_at: Mapped[datetime | None]
+    if TYPE_CHECKING:  # a relationship, and a property of a query, which `idp.accounts.models` defines
+        closings: Mapped[list[Closing]]
+        closed_until: Mapped[datetime | None]
+
+    @hybrid_property
+    def is_unended(self) -> bool:
+        """Whether neither a file nor a school has ended the tie. It may be closed."""
+        return self.ended_at is None
+
+    @is_unended.inplace.expression
+    @classmethod
+    def _is_unended(cls) -> ColumnElement[bool]:
+        return cls.ended_at.is_(None)
+
+    def holds_at(self, moment: datetime) -> bool:
+        """Return whether the tie is unended, and nothing closes it at `moment`."""
+        return self.is_unended and not is_running(self.closed_until, moment)
+
+    @classmethod
+    def where_holds(cls, moment: Any) -> ColumnElement[bool]:
+        """Return the same as a condition."""
+        closed = exists().where(cls.has_row(), Closing.where_in_force(moment)).correlate_except(Closing)
+        return and_(cls.is_unended, ~closed)
+
+    def closed_as(self) -> frozenset[str]:
+        """Return the kinds of the rows that close the tie now. A dispute about an ended tie closes nothing."""
+        moment = now()
+        kinds = {row.kind for row in self.closings if row.holds_at(moment)}
+        return frozenset(kinds if self.ended_at is None else kinds - {Kind.DISPUTED})
+
+    def is_closed_as(self, kind: Kind) -> bool:
+        """Return whether a row of this kind closes the tie, or would if the tie had not ended."""
+        return any(row.kind == kind for row in self.closings)
+
+    @classmethod
+    def where_closed_as(cls, kind: Kind) -> ColumnElement[bool]:
+        """Return the same as a condition."""
+        open_row = exists().where(cls.has_row(), Closing.ended_at.is_(None), Closing.kind == kind.value)
+        return open_row.correlate_except(Closing)
+
+    @classmethod
+    def has_row(cls) -> ColumnElement[bool]:
+        """Return the condition of the rows about the tie."""
+        return and_(Closing.account_id == cls.account_id, Closing.child_id == cls.child_id)
 
     @classmethod
     def closed_by(cls, _key: Any = None) -> ColumnElement[bool]:
         """Return the condition of the decisions about the tie, and of its wait for the head."""
-        return and_(Closing.account_id == cls.account_id, Closing.child_id == cls.child_id)
+        return and_(cls.has_row(), or_(Closing.is_decision, Closing.awaits_head))
 
 
 _Key = InstrumentedAttribute[uuid.UUID]
 
 
-def waits_of(account_id: uuid.UUID, school_id: uuid.UUID, moment: datetime) -> Sequence[Closing]:
-    """Return the rows that keep a new guardian from pupils of a school until its head has decided."""
-    rows = select(Closing).where(
-        Closing.account_id == account_id, Closing.school_id == school_id, Closing.where_waiting(moment)
-    )
-    return db.session.scalars(rows.execution_options(populate_existing=True)).all()
-
-
 def only_waits(account: _Key, child: _Key, moment: datetime) -> ColumnElement[bool]:
-    """Return the condition that a tie waits for the head and no decision closes it, for a statement about ties."""
-    same = Closing.account_id == account, Closing.child_id == child
-    waits = exists().where(*same, Closing.where_waiting(moment)).correlate_except(Closing)
-    return waits & ~exists().where(*same, Closing.where_decided(moment)).correlate_except(Closing)
+    """Return the condition that a tie waits for the head and nothing else closes it, for a statement about ties."""
+    rows = exists().where(Closing.account_id == account, Closing.child_id == child, Closing.where_in_force(moment))
+    waits, others = (rows.where(so).correlate_except(Closing) for so in (Closing.awaits_head, ~Closing.awaits_head))
+    return waits & ~others
 
 
-def end_waits(account_id: uuid.UUID, *, by: str, reason: str, moment: datetime) -> Sequence[uuid.UUID | None]:
-    """End the rows that wait of an account, in the caller's transaction, which removes the ties; return the pupils."""
-    ended = (
-        update(Closing)
-        .where(Closing.account_id == account_id, Closing.where_waiting(moment))
-        .values(ended_at=moment, ended_by=by, end_reason=reason)
-        .returning(Closing.child_id)
-    )
-    return db.session.scalars(ended.execution_options(synchronize_session=False)).all()
+STATES = ("shut_until", "disputes")
+"""The properties of an account that are read from its closings."""

@@ -9,8 +9,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, CompoundSelect, Select, and_, exists, or_, select, union, update
 
-from idp.accounts.closings import Closing
+from idp.accounts.closings import STATES, Closing, Kind
 from idp.accounts.models import Account, Child, Guardianship, School
+from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.folding import fold
 from idp.languages import for_account
@@ -43,8 +44,18 @@ def get_for_change(account_id: uuid.UUID) -> Account | None:
     account: Account | None = db.session.scalar(locking(select(Account), account_id))
     if account is not None:
         # The statement read the decisions before it waited for the lock: another act may have closed the account since.
-        db.session.expire(account, ["shut_until", "contested_at", "contested_email"])
+        db.session.expire(account, STATES)
     return account
+
+
+def get_for_sign_in(account_id: uuid.UUID) -> tuple[Account | None, bool]:
+    """Return the account, its row locked, and whether a decision or a dispute closes it, by one statement.
+
+    If a dispute is committed while this statement waits for the lock, the account's generation has grown: the caller
+    compares it.
+    """
+    account: Account | None = db.session.scalar(locking(select(Account), account_id))
+    return account, account is not None and (account.is_barred or account.is_shut_at(now()))
 
 
 def locking(statement: Select[*tuple[Any, ...]], account_id: uuid.UUID) -> Select[*tuple[Any, ...]]:
@@ -112,7 +123,8 @@ def counts_in_class(moment: Any) -> ColumnElement[bool]:
 
     Pupils who left do not count. The statement joins `Guardianship` with `Child`.
     """
-    return and_(or_(Guardianship.where_holds(moment), Guardianship.is_disputed), Child.left_at.is_(None))
+    disputed = and_(Guardianship.is_unended, Guardianship.where_closed_as(Kind.DISPUTED))
+    return and_(or_(Guardianship.where_holds(moment), disputed), Child.left_at.is_(None))
 
 
 def child_sentence(child: Child) -> str:

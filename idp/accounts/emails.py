@@ -152,7 +152,7 @@ def _send_again(
 ) -> Resent:
     with unit_of_work():
         account = directory.get_for_change(account_id)
-        if account is None or not account.is_enabled_at(now()) or account.contested_at:
+        if account is None or not account.is_enabled_at(now()) or account.has_contested_email:
             return NothingToConfirm()
         if account.pending_email != pending or account.has_blocked_password:
             return NothingToConfirm()
@@ -179,7 +179,7 @@ def _replace(settings: Settings, verified: VerifiedSecret, to: str, client_id: u
     account = directory.get_for_change(verified.account_id)
     if account is None or not verified.still_holds(account) or account.has_blocked_password:
         return None
-    if account.email is not None or account.contested_at is not None:
+    if account.email is not None or account.has_contested_email:
         return NothingToConfirm()
     abandoned = account.pending_email
     if abandoned is not None and fold_email(abandoned) != fold_email(to):
@@ -254,7 +254,9 @@ def confirm(settings: Settings, value: str) -> OneTimeLink | None:
 def _is_awaited(account: Account, link: OneTimeLink) -> bool:
     changes = Purpose(link.purpose) is Purpose.CHANGE_EMAIL
     return (
-        account.pending_email == link.email and changes == (account.email is not None) and account.contested_at is None
+        account.pending_email == link.email
+        and changes == (account.email is not None)
+        and not account.has_contested_email
     )
 
 

@@ -13,9 +13,8 @@ from sqlalchemy import exists, func, or_, select
 from sqlalchemy.orm import selectinload
 
 from idp.accounts import directory, notices, one_time_links, school_notices
-from idp.accounts.closings import Merge
 from idp.accounts.merging import same_person
-from idp.accounts.models import Account, FormerMailbox, SchoolNotice
+from idp.accounts.models import Account, FormerMailbox, Merge, SchoolNotice
 from idp.accounts.notices import Notice
 from idp.accounts.one_time_links import OneTimeLink, Purpose
 from idp.accounts.school_notices import Kind
@@ -108,7 +107,7 @@ def release_if_refused(settings: Settings, account: Account) -> None:
 
     The caller has locked the account's row, and flushes.
     """
-    if account.email is None or account.contested_at is not None or not is_refused(settings, account, account.email):
+    if account.usable_email is None or not is_refused(settings, account, account.usable_email):
         return
     note_sharing(account)
     account.email = account.email_confirmed_at = None

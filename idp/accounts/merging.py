@@ -9,14 +9,14 @@ Namesakes live in one town: equal names alone do not say that two accounts are o
 
 import uuid
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, delete, func, or_, select, update
 
-from idp.accounts import closings, directory, disputes, notices, school_notices
-from idp.accounts.closings import Closing, Merge
-from idp.accounts.models import Account, Child, Guardianship, RosterAlias, School, SchoolNotice
+from idp.accounts import closing_acts, directory, notices, school_notices
+from idp.accounts.closings import Closing, Wait
+from idp.accounts.closings import Kind as ClosingKind
+from idp.accounts.models import Account, Child, Guardianship, Merge, RosterAlias, School, SchoolNotice
 from idp.accounts.notices import Notice
 from idp.accounts.school_notices import Kind
 from idp.audit import log
@@ -39,12 +39,11 @@ def merge(settings: Settings, mine: Account, other: Account, decided: SchoolNoti
     moment, schools = now(), directory.schools_of_ties(other)
     children = _movable(mine.id, other.id)
     _move_ties(other.id, mine.id, children)
-    _drop_waiting(other.id, moment)
+    _drop_waiting(other.id)
     school_notices.settle_waits(other.id, by=_BY, sentence=_ADDED)
     key, aliases = _move_keys(mine.id, other)
     other.merge = Merge(into=mine, children=[child.hex for child in children], roster_key=key, aliases=aliases)
-    if other.contested_at is not None:
-        disputes.end_contest(other)
+    school_notices.end_contest(other)
     other.provisional_hash = other.provisional_expires_at = None
     other.disabled_at = moment
     other.credentials_changed()
@@ -68,10 +67,13 @@ def give_back(mine: Account, other: Account, *, by: str, sentence: str) -> Seque
     """
     merged = db.session.get_one(Merge, other.id)
     children = [uuid.UUID(key) for key in merged.children]
-    ties = Guardianship.account_id == mine.id, Guardianship.child_id.in_(children)
     left_at = select(Child.left_at).where(Child.id == Guardianship.child_id).scalar_subquery()
-    _update(Guardianship, *ties, Guardianship.excluded_at > other.disabled_at, excluded_at=None, ended_at=left_at)
-    _update(Guardianship, *ties, disputed_at=None)
+    since = Closing.account_id == mine.id, Closing.begun_at > other.disabled_at
+    excluded = select(Closing.child_id).where(*since, Closing.kind == ClosingKind.EXCLUDED, Closing.ended_at.is_(None))
+    later = [key for key in db.session.scalars(excluded) if key in children]
+    _update(Guardianship, Guardianship.account_id == mine.id, Guardianship.child_id.in_(later), ended_at=left_at)
+    closing_acts.end(mine.id, [ClosingKind.EXCLUDED], by=by, reason=sentence, children=later)
+    closing_acts.end(mine.id, [ClosingKind.DISPUTED], by=by, reason=sentence, children=children)
     _move_ties(mine.id, other.id, children)
     school_notices.settle_waits(mine.id, by=by, sentence=sentence)
     _return_keys(mine.id, other, merged)
@@ -118,15 +120,14 @@ def _movable(mine: uuid.UUID, other: uuid.UUID) -> Sequence[uuid.UUID]:
         .where(
             Guardianship.account_id == mine,
             ~Guardianship.is_unended,
-            ~Guardianship.is_excluded,
-            ~Guardianship.has_open_dispute,
             ~Guardianship.where_shut(now()),
             Guardianship.child_id.in_(_children(other).where(Guardianship.is_unended)),
         )
         .execution_options(synchronize_session=False)
     )
-    undisputed = _children(other).where(~Guardianship.has_open_dispute, Guardianship.child_id.not_in(_children(mine)))
-    moving = undisputed.where(or_(Guardianship.is_unended, Guardianship.is_excluded))
+    disputed, excluded = map(Guardianship.where_closed_as, (ClosingKind.DISPUTED, ClosingKind.EXCLUDED))
+    undisputed = _children(other).where(~disputed, Guardianship.child_id.not_in(_children(mine)))
+    moving = undisputed.where(or_(Guardianship.is_unended, excluded))
     return db.session.scalars(moving.order_by(Guardianship.rank)).all()
 
 
@@ -149,9 +150,9 @@ def _move_ties(source: uuid.UUID, target: uuid.UUID, children: Sequence[uuid.UUI
     school_notices.add(Kind.GUARDIAN_WAITS, target, waits)
 
 
-def _drop_waiting(account_id: uuid.UUID, moment: datetime) -> None:
+def _drop_waiting(account_id: uuid.UUID) -> None:
     """Remove the ties that wait for the head and do not move: `mine` has their pupils. A file may bring them again."""
-    children = closings.end_waits(account_id, by=_BY, reason=_ADDED, moment=moment)
+    children = closing_acts.end(account_id, list(Wait), by=_BY, reason=_ADDED)
     db.session.execute(
         delete(Guardianship)
         .where(Guardianship.account_id == account_id, Guardianship.child_id.in_(children))
@@ -191,7 +192,8 @@ def _home(account: Account) -> tuple[str, ...] | None:
 
 def _guardians(account_id: uuid.UUID) -> Select[uuid.UUID]:
     """Return the guardians of an account's pupils; disputed ties do not count."""
-    undisputed = select(Guardianship.account_id).where(Guardianship.is_unended, ~Guardianship.has_open_dispute)
+    disputed = Guardianship.where_closed_as(ClosingKind.DISPUTED)
+    undisputed = select(Guardianship.account_id).where(Guardianship.is_unended, ~disputed)
     pupils = undisputed.with_only_columns(Guardianship.child_id).where(Guardianship.account_id == account_id)
     return undisputed.where(Guardianship.child_id.in_(pupils))
 

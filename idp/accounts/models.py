@@ -5,12 +5,12 @@ import uuid
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import JSON, ColumnElement, Enum, ForeignKey, Index, SmallInteger, String, and_, or_
+from sqlalchemy import JSON, ColumnElement, Enum, ForeignKey, Index, SmallInteger, String, and_, or_, select
 from sqlalchemy.ext.hybrid import hybrid_property
-from sqlalchemy.orm import Mapped, column_property, mapped_column, relationship, validates
+from sqlalchemy.orm import Mapped, column_property, foreign, mapped_column, relationship, validates
 
 from idp.accounts import closings
-from idp.accounts.closings import ClosableAccount, ClosableTie, Closing, Merge, RemovalWarning
+from idp.accounts.closings import ClosableAccount, ClosableTie, Closing
 from idp.accounts.credentials import PasswordHolder
 from idp.clock import now
 from idp.db import Base, Searched, UuidKey, only, words_index
@@ -88,6 +88,37 @@ class Child(UuidKey, Searched, Base):
     left_at: Mapped[datetime | None] = mapped_column(info=shown("Parti le"))
     school: Mapped[School] = relationship(lazy="joined")
 
+    @property
+    def key(self) -> str:
+        """The key by which operators name the child: the school file's key, or else the pupil's number."""
+        return self.roster_key or self.student_id
+
+
+class Merge(Base):
+    """The merge of an account, which it disabled, into the account `into` of the same person.
+
+    `children`, `roster_key` and `aliases` are what moved there, so that a school can separate the two again.
+    """
+
+    __tablename__ = "account_merge"
+    __table_args__ = ({"info": left_out("a copy of what is exported")},)
+
+    account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"), primary_key=True)
+    into_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"), index=True)
+    children: Mapped[list[str]] = mapped_column(default=list)
+    roster_key: Mapped[str | None] = mapped_column(String(80))
+    aliases: Mapped[list[str]] = mapped_column(default=list)
+    into: Mapped[Any] = relationship("Account", foreign_keys=[into_id])
+
+
+class RemovalWarning(Base):
+    """The mail that said that an unused account will be removed."""
+
+    __tablename__ = "removal_warning"
+
+    account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"), primary_key=True, info=OWN)
+    warned_at: Mapped[datetime] = mapped_column(default=now, info=shown("Prévenu de la suppression le"))
+
 
 class Account(ClosableAccount, PasswordHolder, UuidKey, Searched, Base):
     """A person who may sign in.
@@ -99,7 +130,7 @@ class Account(ClosableAccount, PasswordHolder, UuidKey, Searched, Base):
 
     Mail: `mailbox` is `email` folded, to find all accounts of one mailbox; `former_mailboxes` are those before it.
     Nobody has proved that `school_email` is the person's, so mails to it contain no secret. While the address is
-    contested (`contested_at`), no mail recovers the account, until the school decides or a new letter is used.
+    contested (`usable_email`), no mail recovers the account, until the school decides or a new letter is used.
     `letter_school_id` is the school that printed the last letter.
 
     School files: `roster_key` is the person's key; names and postal address come from that record. `join_key` is that
@@ -226,17 +257,12 @@ class Account(ClosableAccount, PasswordHolder, UuidKey, Searched, Base):
 class Guardianship(ClosableTie, Base):
     """The tie between a guardian's account and a child.
 
-    `disputed_at`: the person says not to be the guardian; the account is closed until the school settles it
-    (`accounts.disputes`). `ended_at`: a file ended the tie, or the child left. `excluded_at`: the school confirmed the
-    dispute; a changed file that names the tie asks the head. `kinship` and `authority` are SDET's codes, not released.
+    `ended_at`: a file ended the tie, the child left, or the school excluded the person (`idp.accounts.closings`).
+    `kinship` and `authority` are SDET's codes, not released.
     """
 
     __tablename__ = "guardianship"
-    __table_args__ = (
-        Index("ix_guardianship_ended_at", "ended_at", **only("ended_at IS NOT NULL")),
-        Index("ix_guardianship_excluded", "account_id", **only("excluded_at IS NOT NULL")),
-        Index("ix_guardianship_disputed", "account_id", **only("disputed_at IS NOT NULL AND ended_at IS NULL")),
-    )
+    __table_args__ = (Index("ix_guardianship_ended_at", "ended_at", **only("ended_at IS NOT NULL")),)
 
     account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"), primary_key=True, info=OWN)
     child_id: Mapped[uuid.UUID] = mapped_column(
@@ -245,70 +271,27 @@ class Guardianship(ClosableTie, Base):
     rank: Mapped[int] = mapped_column(default=0, info=shown("Rang"))
     kinship: Mapped[str] = mapped_column(String(10), default="", info=shown("Lien de parenté"))
     authority: Mapped[int] = mapped_column(SmallInteger, default=1, info=shown("Responsabilité"))
-    disputed_at: Mapped[datetime | None] = mapped_column(info=shown("Contesté le"))
     ended_at: Mapped[datetime | None] = mapped_column(info=shown("Terminé le"))
-    excluded_at: Mapped[datetime | None] = mapped_column(info=shown("Écarté par l’établissement le"))
-    was_excluded: Mapped[bool] = mapped_column(
-        default=False, info=shown("Écarté par l’établissement avant un changement du fichier")
-    )
     account: Mapped[Account] = relationship(back_populates="guardianships")
     child: Mapped[Child] = relationship(lazy="joined")
 
-    @hybrid_property
-    def is_unended(self) -> bool:
-        """Whether neither a file nor a school has ended the tie. It may be disputed; it is not excluded."""
-        return self.ended_at is None
-
-    @is_unended.inplace.expression
-    @classmethod
-    def _is_unended(cls) -> ColumnElement[bool]:
-        return cls.ended_at.is_(None)
-
-    @hybrid_property
-    def has_open_dispute(self) -> bool:
-        """Whether the school has not settled the person's dispute. The tie may have ended since."""
-        return self.disputed_at is not None
-
-    @has_open_dispute.inplace.expression
-    @classmethod
-    def _has_open_dispute(cls) -> ColumnElement[bool]:
-        return cls.disputed_at.is_not(None)
-
-    @hybrid_property
-    def is_disputed(self) -> bool:
-        """Whether the tie is unended, and its school has not settled the person's dispute."""
-        return self.has_open_dispute and self.is_unended
-
-    @is_disputed.inplace.expression
-    @classmethod
-    def _is_disputed(cls) -> ColumnElement[bool]:
-        return and_(cls.has_open_dispute, cls.is_unended)
-
-    def holds_at(self, moment: datetime) -> bool:
-        """Return whether the tie is unended, nobody disputes it, and it is not closed at `moment`."""
-        return not self.has_open_dispute and self.is_unended and not self.is_shut_at(moment)
-
-    @classmethod
-    def where_holds(cls, moment: Any) -> ColumnElement[bool]:
-        """Return the same as a condition."""
-        return and_(~cls.has_open_dispute, cls.is_unended, ~cls.where_shut(moment))
-
-    @hybrid_property
-    def is_excluded(self) -> bool:
-        """Whether the school ended the tie when it confirmed the dispute. Only a changed file restores such a tie."""
-        return self.excluded_at is not None
-
-    @is_excluded.inplace.expression
-    @classmethod
-    def _is_excluded(cls) -> ColumnElement[bool]:
-        return cls.excluded_at.is_not(None)
-
 
 Account.shut_until = column_property(closings.last_end(Account.closed_by()).scalar_subquery())
-Account.contested_at = column_property(closings.open_contest(Account.id, Closing.begun_at))
-Account.contested_email = column_property(closings.open_contest(Account.id, Closing.email), deferred=True)
-Account.inactive_warned_at = column_property(closings.standing_warning(Account), deferred=True)
+Account.disputes = column_property(closings.kinds_of_disputes(Account.id))
+Account.inactive_warned_at = column_property(
+    select(RemovalWarning.warned_at)
+    .where(
+        RemovalWarning.account_id == Account.id,
+        Account.activated_at < RemovalWarning.warned_at,
+        or_(Account.last_sign_in_at.is_(None), Account.last_sign_in_at < RemovalWarning.warned_at),
+    )
+    .correlate_except(RemovalWarning)
+    .scalar_subquery(),
+    deferred=True,
+)
+"""When the account was warned of its removal; NULL if it was used, or got a new letter, since."""
 Guardianship.shut_until = column_property(closings.last_end(Guardianship.closed_by()).scalar_subquery())
+Guardianship.closed_until = column_property(closings.last_end(Guardianship.has_row()).scalar_subquery())
 
 
 class FormerMailbox(Base):
@@ -354,3 +337,14 @@ class SchoolNotice(UuidKey, Base):
     sentence: Mapped[str] = mapped_column(
         String(500), default="", info=held("phrase de l’établissement, qui peut parler d’autres personnes")
     )
+
+
+Guardianship.closings = relationship(
+    Closing,
+    primaryjoin=and_(
+        foreign(Closing.account_id) == Guardianship.account_id,
+        foreign(Closing.child_id) == Guardianship.child_id,
+        Closing.ended_at.is_(None),
+    ),
+    viewonly=True,
+)

@@ -164,7 +164,7 @@ def hand_over(message: OutboxMessage, settings: Settings, ent_names: Callable[[A
     account = db.session.get(Account, uuid.UUID(payload["account"]), populate_existing=True)
     link = db.session.get(OneTimeLink, uuid.UUID(payload["link"])) if "link" in payload else None
     recipient = link.email if link else None
-    if link is None and account is not None and account.contested_at is None:
+    if link is None and account is not None and not account.has_contested_email:
         recipient = account.email
         if recipient is None and notice in _ABOUT_CALLS and account.activated_at is None:
             recipient = directory.email_of_file(account)

@@ -10,10 +10,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from sqlalchemy import ColumnElement, Update, and_, exists, or_, select, update
 
-from idp.accounts import closings, directory
-from idp.accounts.closings import Merge
-from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
+from idp.accounts import closing_acts, directory
+from idp.accounts.closings import Kind as ClosingKind
+from idp.accounts.models import Account, Child, Guardianship, Merge, School, SchoolNotice
 from idp.audit import log
+from idp.audit.events import DisputeSettled
 from idp.audit.registry_events import NoticeSettled
 from idp.clock import now
 from idp.db import db
@@ -179,6 +180,28 @@ def settle(
     _settle(statement, by, sentence)
 
 
+def end_contest(account: Account) -> None:
+    """End the contest of the account's address, if any, in the caller's transaction, because a new letter was used.
+
+    The school gave that letter to a person whom it knows; neither of the two addresses is kept.
+    """
+    if not account.has_contested_email:
+        return
+    sentence = "a new letter was used"
+    closing_acts.end(account.id, [ClosingKind.CONTESTED.value], by="letter", reason=sentence)
+    settle(account.id, by="letter", sentence=sentence, kinds=[Kind.EMAIL_CONTESTED])
+    log.record(
+        DisputeSettled(
+            account_id=account.id,
+            dispute=Kind.EMAIL_CONTESTED.value,
+            outcome="letter",
+            before="contested",
+            after="neither address is kept",
+            reason=sentence,
+        )
+    )
+
+
 def settle_all(account_ids: Collection[uuid.UUID], *, by: str, sentence: str, kinds: Iterable[Kind]) -> None:
     """Settle the open notices about many accounts, in the caller's transaction, by one statement; see `settle`."""
     _settle(update(SchoolNotice).where(SchoolNotice.account_id.in_(account_ids), is_open(kinds)), by, sentence)
@@ -232,7 +255,7 @@ def settle_waits(account_id: uuid.UUID, *, by: str, sentence: str) -> None:
 def _is_waiting(notice: SchoolNotice) -> bool:
     if notice.kind != Kind.GUARDIAN_WAITS.value:
         return False
-    return bool(closings.waits_of(notice.account_id, notice.school_id, now()))
+    return bool(closing_acts.waits_of(notice.account_id, notice.school_id, now()))
 
 
 def _is_in_dispute(account: Account, notice: SchoolNotice) -> bool:
@@ -241,7 +264,7 @@ def _is_in_dispute(account: Account, notice: SchoolNotice) -> bool:
     The next import moves such a notice (`idp.rostering.write.moving`). Without it, nobody could settle the dispute.
     """
     if notice.kind == Kind.EMAIL_CONTESTED.value:
-        return account.contested_at is not None
+        return account.has_contested_email
     if notice.kind != Kind.NOT_GUARDIAN.value:
         return False
     disputed = (
@@ -249,7 +272,8 @@ def _is_in_dispute(account: Account, notice: SchoolNotice) -> bool:
         .join(Child, Child.id == Guardianship.child_id)
         .where(
             Guardianship.account_id == account.id,
-            Guardianship.is_disputed,
+            Guardianship.is_unended,
+            Guardianship.where_closed_as(ClosingKind.DISPUTED),
             or_(Child.school_id == notice.school_id, Child.id.in_(map(uuid.UUID, notice.child_ids))),
         )
     )

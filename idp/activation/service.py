@@ -13,7 +13,8 @@ from sqlalchemy import ColumnElement, String, delete, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
 from idp import opaque
-from idp.accounts import directory, disputes, emails, mailboxes
+from idp.accounts import directory, emails, mailboxes, school_notices
+from idp.accounts.closings import Closing, Kind
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.audit import log
 from idp.audit.events import ActivationCompleted
@@ -82,7 +83,7 @@ def _is_open(account_id: uuid.UUID, generation: int) -> tuple[ColumnElement[bool
         Account.activated_at.is_(None),
         Account.where_enabled(now()),
         Account.provisional_hash.is_not(None),
-        ~disputes.has_disputed_tie(),
+        ~Account.has_disputed_tie,
     )
 
 
@@ -133,8 +134,7 @@ def complete(
     if won is None:
         return False
     account = db.session.get_one(Account, account_id, populate_existing=True)
-    if account.contested_at is not None:
-        disputes.end_contest(account)
+    school_notices.end_contest(account)
     domain = (email or "").rpartition("@")[2]
     log.record(ActivationCompleted(account_id=account_id, mail_domain=domain))
     if email:
@@ -187,7 +187,7 @@ def dispute(account_id: uuid.UUID, generation: int, chosen: Collection[str], sin
         return [] if is_first else disputed_schools(account_id, since)
     # The first statement raised the generation by one. The school's decision raises it again, and voids the letter.
     is_further = account.changed_once_since(generation) and any(
-        tie.disputed_at is not None and tie.disputed_at >= since for tie in ties
+        row.kind == Kind.DISPUTED.value and row.begun_at >= since for tie in ties for row in tie.closings
     )
     if not is_first and not is_further:
         return []
@@ -199,12 +199,12 @@ def disputed_schools(account_id: uuid.UUID, since: datetime) -> list[School]:
     """Return the schools that have to settle the ties disputed after `since`."""
     schools = db.session.scalars(
         select(School)
-        .join(Child, Child.school_id == School.id)
-        .join(Guardianship, Guardianship.child_id == Child.id)
+        .join(Closing, Closing.school_id == School.id)
         .where(
-            Guardianship.account_id == account_id,
-            Guardianship.disputed_at >= since,
-            Guardianship.is_disputed,
+            Closing.account_id == account_id,
+            Closing.kind == Kind.DISPUTED.value,
+            Closing.ended_at.is_(None),
+            Closing.begun_at >= since,
         )
         .order_by(School.name)
     )

@@ -4,19 +4,19 @@ An operator who acts for one school sees the accounts of its children's guardian
 (security row K-04): every other account is reported as missing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
 from sqlalchemy import ColumnElement, exists, false, func, or_, select
 from sqlalchemy.orm import aliased
 
-from idp.accounts import directory, disputes
+from idp.accounts import closing_acts, directory
+from idp.accounts.closings import Closing, Kind
 from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
 from idp.accounts.passwords.hasher import MAX_USERNAME_LENGTH, fold_username
 from idp.audit import log
-from idp.audit.events import AccountHidden, AccountRead, DisputeSettled
-from idp.audit.models import AuditEntry
+from idp.audit.events import AccountHidden, AccountRead
 from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.desk.search.query import Terms, condition
@@ -74,7 +74,7 @@ def _concerns(school: School) -> ColumnElement[bool]:
     An account whose tie the school itself ended also does: the school may take that back.
     """
     tie = (Guardianship.account_id == Account.id) & (Guardianship.child_id == Child.id)
-    concerned = or_(directory.concerns_its_school(), Guardianship.is_excluded)
+    concerned = or_(directory.concerns_its_school(), Guardianship.where_closed_as(Kind.EXCLUDED))
     return exists().where(tie, Child.school_id == school.id, concerned).correlate(Account)
 
 
@@ -116,7 +116,8 @@ def describe(account: Account, school: School | None) -> dict[str, Any]:
         log.record(AccountRead(account_id=account.id, school=school.uai if school else ""))
     ties = [link for link in account.guardianships if school is None or link.child.school_id == school.id]
     moment = now()
-    contested_email, email = masked_apart(account.contested_email, account.email)
+    contest = closing_acts.contest_of(account.id)
+    former_email, email = masked_apart(contest.email if contest else None, account.email)
     return {
         **line(account, school),
         "created_at": instant(account.created_at),
@@ -128,8 +129,8 @@ def describe(account: Account, school: School | None) -> dict[str, Any]:
         "email_waiting": masked(account.pending_email),
         "password_changed_at": instant(account.password_changed_at),
         "password_state": account.password_state.value,
-        "contested_at": instant(account.contested_at),
-        "contested_email": contested_email,
+        "contested_at": instant(contest.begun_at if contest else None),
+        "contested_email": former_email,
         "last_sign_in_at": instant(account.last_sign_in_at),
         "inactive_warned_at": instant(account.inactive_warned_at),
         "disabled_at": instant(account.disabled_at),
@@ -148,8 +149,12 @@ def describe(account: Account, school: School | None) -> dict[str, Any]:
             for child in _children(account, school)
         ],
         "closed": [_named(link, until=instant(link.announced_end)) for link in ties if link.is_shut_at(moment)],
-        "disputed": [_named(link, since=instant(link.disputed_at)) for link in ties if link.is_disputed],
-        "ended_by_school": _ended_by_school(account, ties),
+        "disputed": [
+            _named(link, since=instant(row.begun_at)) for link, row in _closings(ties, Kind.DISPUTED) if link.is_unended
+        ],
+        "ended_by_school": [
+            _named(link, at=instant(row.begun_at), reason=row.reason) for link, row in _closings(ties, Kind.EXCLUDED)
+        ],
         "notices": _notices(account, school),
     }
 
@@ -166,36 +171,19 @@ def _words(account: Account, standing: Standing) -> str:
     return standing.value
 
 
+def _closings(ties: Sequence[Guardianship], kind: Kind) -> list[tuple[Guardianship, Closing]]:
+    return [(link, row) for link in ties for row in link.closings if row.kind == kind]
+
+
 def _named(link: Guardianship, **more: str | None) -> dict[str, str | None]:
     child = link.child
     return {
-        "key": disputes.child_key(child),
+        "key": child.key,
         "given_name": child.given_name,
         "family_name": child.family_name,
         "uai": child.school.uai,
         **more,
     }
-
-
-def _ended_by_school(account: Account, ties: list[Guardianship]) -> list[dict[str, str | None]]:
-    excluded = [link for link in ties if link.is_excluded]
-    if not excluded:
-        return []
-    settled = (
-        select(AuditEntry.details)
-        .where(AuditEntry.account_id == account.id, AuditEntry.kind == DisputeSettled.kind)
-        .order_by(AuditEntry.id)
-    )
-    reasons = {
-        key: details.get("reason")
-        for details in db.session.scalars(settled)
-        if details.get("after") == "excluded"
-        for key in details.get("children", ())
-    }
-    return [
-        _named(link, at=instant(link.excluded_at), reason=reasons.get(disputes.child_key(link.child)))
-        for link in excluded
-    ]
 
 
 def _children(account: Account, school: School | None) -> list[Child]:

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, and_, exists, false, func, or_, select
 
 from idp.accounts import closings, directory
 from idp.accounts.closings import Closing
+from idp.accounts.closings import Kind as ClosingKind
 from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
 from idp.accounts.school_notices import Kind
 from idp.clock import now
@@ -31,7 +32,7 @@ def are_shown() -> ColumnElement[bool]:
 
     The tie of a former guardian is not shown. The statement joins `Guardianship` with `Child`.
     """
-    return or_(directory.concerns_its_school(), Guardianship.is_excluded)
+    return or_(directory.concerns_its_school(), Guardianship.where_closed_as(ClosingKind.EXCLUDED))
 
 
 def are_former() -> ColumnElement[bool]:

@@ -24,7 +24,7 @@ from http import HTTPStatus
 from flask import Blueprint, Response, request, url_for
 from sqlalchemy import or_, update
 
-from idp.accounts import directory, disputes, mailboxes, notices, one_time_links, school_notices
+from idp.accounts import closing_acts, directory, mailboxes, notices, one_time_links, school_notices
 from idp.accounts.models import Account, School
 from idp.accounts.notices import Notice
 from idp.accounts.one_time_links import Link, LinkState, OneTimeLink, Purpose
@@ -112,7 +112,7 @@ def report(value: str) -> bool:
 
 
 def _standing(account: Account, link: OneTimeLink) -> Standing:
-    if account.contested_at is not None:
+    if account.has_contested_email:
         return Standing.CONTESTED
     return Standing.OURS if account.email == link.email else Standing.CHANGED
 
@@ -134,10 +134,10 @@ def stop(settings: Settings, value: str) -> bool:
     _end_all(account, link)
     if applied:
         _contest(settings, account, link.email)
-    elif account.contested_at is None:
+    elif not account.has_contested_email:
         notices.tell(Notice.EMAIL_CHANGE_STOPPED, account.id)
     schools = directory.schools_of_ties(account)
-    kind = Kind.EMAIL_CHANGE_STOPPED if account.contested_at is None else Kind.EMAIL_CONTESTED
+    kind = Kind.EMAIL_CONTESTED if account.has_contested_email else Kind.EMAIL_CHANGE_STOPPED
     school_notices.add(kind, account.id, [school.id for school in schools])
     log.record(
         EmailChangeContested(account_id=account.id, applied=applied, uais=[school.uai for school in schools]),
@@ -179,8 +179,8 @@ def _revoke_younger_alarms(link: OneTimeLink) -> None:
 
 def _contest(settings: Settings, account: Account, former: str) -> None:
     """Contest the present address. Tell both by mail, or the present one alone if the account stays open."""
-    disputes.contest(account, former)
-    closed, present = disputes.is_closed_by_contest(account), account.email or former
+    closing_acts.contest(account.id, former)
+    closed, present = account.is_barred, account.email or former
     for email in sorted({former, present} if closed else {present}):
         notices.tell_at(settings, Notice.EMAIL_CONTESTED if closed else Notice.EMAIL_QUESTIONED, account, email)
 

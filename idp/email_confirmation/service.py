@@ -129,7 +129,7 @@ def look(settings: Settings, value: str) -> Question:
     state = link.state
     if link.row is None or account is None:
         return Question(state)
-    if state is LinkState.USED and (account.email != link.row.email or account.contested_at is not None):
+    if state is LinkState.USED and account.usable_email != link.row.email:
         state = LinkState.DEAD
     alive = state is LinkState.ALIVE
     asks_password = alive and not after_activation.is_owners(account)

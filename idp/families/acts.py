@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from idp.accounts import directory, disputes, mailboxes, school_notices
+from idp.accounts import directory, mailboxes, school_notices
 from idp.accounts.models import Account, School, SchoolNotice
 from idp.accounts.school_notices import Kind, Refusal
 from idp.audit import log
@@ -21,7 +21,7 @@ from idp.db import db, unit_of_work
 from idp.families.refusals import Code, RefusedError
 from idp.oidc.claims import standard
 from idp.passkeys import keys
-from idp.sessions import manager
+from idp.sessions import closing, manager
 from idp.throttle import guard
 
 OPERATOR = "operator"
@@ -35,7 +35,7 @@ def unlock(account_id: uuid.UUID) -> None:
     """
     with unit_of_work():
         account = _locked(account_id)
-        if disputes.is_closed(account):
+        if account.is_barred:
             raise RefusedError(Code.CLOSED_BY_DISPUTE)
         account.tries_counted_since = now()  # its browsers become unknown: their counters cannot be reset here
         by = log.current_origin().actor
@@ -86,7 +86,7 @@ def void_letter(notice_id: uuid.UUID, sentence: str) -> None:
     account = _locked(notice.account_id)
     settle_notice(notice_id, sentence)
     if account.activated_at is None and account.provisional_hash is not None:
-        disputes.revoke_credentials([account.id])
+        closing.revoke_credentials([account.id])
         account.provisional_hash = account.provisional_expires_at = None
         manager.end_all(account.id, by=OPERATOR)
         _note(account, "letter_voided")

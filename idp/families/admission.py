@@ -5,7 +5,7 @@ from hashlib import sha256
 
 from sqlalchemy import select
 
-from idp.accounts import closings, directory, school_notices
+from idp.accounts import closing_acts, directory, school_notices
 from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
 from idp.accounts.school_notices import Kind
 from idp.clock import now
@@ -19,7 +19,7 @@ from idp.families.refusals import Code, RefusedError
 def pupils_asked(notice: SchoolNotice) -> str:
     """Return a digest of the pupils that an answer to the notice is about, and of the last answer, for its page."""
     if notice.kind == Kind.GUARDIAN_WAITS.value:
-        keys = {str(row.child_id) for row in closings.waits_of(notice.account_id, notice.school_id, now())}
+        keys = {str(row.child_id) for row in closing_acts.waits_of(notice.account_id, notice.school_id, now())}
     else:
         keys = set(notice.child_ids)
     return sha256(" ".join([*sorted(keys), str(notice.settled_at or "")]).encode()).hexdigest()
@@ -39,7 +39,7 @@ def admit(notice_id: uuid.UUID, reason: str, seen: str | None = None) -> None:
             that the person has not seen (`QUESTION_CHANGED`).
     """
     notice, account, moment = *_of_notice(notice_id, seen), now()
-    for row in closings.waits_of(account.id, notice.school_id, moment):
+    for row in closing_acts.waits_of(account.id, notice.school_id, moment):
         closing.end(account, row, reason, moment)
     settle_notice(notice_id, reason)
 
@@ -53,7 +53,7 @@ def keep_out(notice_id: uuid.UUID, reason: str, seen: str | None = None) -> None
     """
     notice, account, moment = *_of_notice(notice_id, seen), now()
     school = db.session.get_one(School, notice.school_id)
-    for row in closings.waits_of(account.id, notice.school_id, moment):
+    for row in closing_acts.waits_of(account.id, notice.school_id, moment):
         row.ended_at, row.ended_by = moment, closing.REPLACED
         closing.decide_again(account, Decision(reason=reason, child=row.child_id, school=school), moment)
     settle_notice(notice_id, reason)

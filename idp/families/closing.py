@@ -17,11 +17,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, select, true
+from sqlalchemy import select, true
 
-from idp.accounts import closings, directory, disputes, notices, school_notices
+from idp.accounts import closing_acts, directory, notices, school_notices
 from idp.accounts.account_state import PublicClosing, nameable
-from idp.accounts.closings import Closing
+from idp.accounts.closings import Closing, Wait
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.accounts.notices import Notice
 from idp.audit import log
@@ -31,9 +31,10 @@ from idp.db import db, unit_of_work
 from idp.families.acts import OPERATOR
 from idp.families.refusals import Code, RefusedError
 from idp.oidc.logout import back_channel
+from idp.rostering.write.ties import REASONS
 from idp.sessions import manager
 from idp.throttle import guard, limits
-from idp.throttle.guard import Wait
+from idp.throttle.guard import Wait as Waiting
 
 LONGEST_OF_ACADEMY = timedelta(hours=24)
 """How long the académie may close an account at most; a school alone decides about more."""
@@ -85,7 +86,7 @@ def close_for_a_day(account_id: uuid.UUID, reason: str, reference: str) -> Closi
         RuntimeError: a unit of work is open.
     """
     counted = limits.ACADEMY_CLOSING, log.current_origin().actor
-    if isinstance(guard.take(*counted), Wait):
+    if isinstance(guard.take(*counted), Waiting):
         raise RefusedError(Code.TOO_MANY_CLOSINGS)
     try:
         until = now() + LONGEST_OF_ACADEMY
@@ -151,7 +152,8 @@ def decide(
             former.ended_at, former.ended_by = moment, REPLACED
     row = _row(account, decision, moment)
     db.session.add(row)
-    _refresh(account, tie)
+    db.session.flush()
+    closing_acts.refresh(account.id)
     _tell(account, tie, PublicClosing(moment, decision.until, named, by_academy=decision.school is None))
     row.sessions_ended = _close(account) if tie is None else _close_ents(account, tie)
     _record(row, decision, formers)
@@ -175,7 +177,7 @@ def _is_the_same(former: Closing, decision: Decision) -> bool:
 
 def _stop_waiting(account: Account, school: School, decided: Closing, may_end: Callable[[Closing], bool]) -> None:
     """Have a decision without an end replace that a tie waits for the head, and settle the notice about the wait."""
-    for row in closings.waits_of(account.id, school.id, decided.begun_at):
+    for row in closing_acts.waits_of(account.id, school.id, decided.begun_at):
         if row.child_id == decided.child_id and may_end(row):
             row.ended_at, row.ended_by = decided.begun_at, REPLACED
             db.session.flush()
@@ -275,15 +277,9 @@ def _of_the_same(account: Account, decision: Decision, moment: datetime) -> Sequ
     ).all()
 
 
-def _refresh(account: Account, tie: Guardianship | None) -> None:
-    """Have the account, or the tie, read again what closes it."""
-    db.session.flush()
-    db.session.expire(tie or account, ["shut_until"])
-
-
 def _tell(account: Account, tie: Guardianship | None, closing: PublicClosing) -> None:
     """Tell the person by mail; not of a tie of a closed account, which the mail would call open."""
-    if tie is None or (account.is_enabled_at(now()) and not disputes.is_closed(account)):
+    if tie is None or (account.is_enabled_at(now()) and not account.is_barred):
         notice = Notice.TIE_CLOSED if tie else Notice.CLOSED
         notices.tell(notice, account.id, link=None, **closing.details())
 
@@ -301,22 +297,24 @@ def _close_ents(account: Account, tie: Guardianship) -> int:
 
 
 @unit_of_work()
-def reopen(closing_id: uuid.UUID, reason: str, *, schools: ColumnElement[bool] | None = None) -> Closing:
+def reopen(closing_id: uuid.UUID, reason: str, *, school: School | None = None) -> Closing:
     """End a closing before its time; return its row. Of two people who reopen it at once, one succeeds.
 
-    The notice about a guardian who waits for the head is settled with the last closing that it is about.
+    The notice about a guardian who waits for the head is settled with the last closing that it is about. If the head of
+    another school reopens an account, the pupils of the school that closed it keep that decision: a file that names the
+    person for them again asks their head.
 
     Args:
         closing_id: the decision's row.
         reason: the sentence for the journal.
-        schools: the condition of the decisions that the operator may end, if not all.
+        school: the school whose head reopens it; None for an engineer, who may end every decision.
 
     Raises:
         RefusedError: there is no such decision, or it is over.
     """
     statement = select(Closing).where(Closing.id == closing_id)
-    if schools is not None:
-        statement = statement.where(schools)
+    if school is not None:
+        statement = statement.where(directory.reopened_by_heads_of(school.id))
     row = db.session.scalar(statement)
     account = directory.get_for_change(row.account_id) if row else None
     if row is None or account is None:
@@ -326,6 +324,8 @@ def reopen(closing_id: uuid.UUID, reason: str, *, schools: ColumnElement[bool] |
     if not row.holds_at(moment):
         raise RefusedError(Code.CLOSING_OVER)
     end(account, row, reason, moment)
+    if school is not None and row.child_id is None and row.school_id not in {None, school.id}:
+        _keep_for_pupils(row)
     if row.child_id is None and account.is_enabled_at(moment):
         notices.tell(Notice.REOPENED, account.id, school=str(row.school_id or ""))
     if not account.is_shut_at(moment):
@@ -335,10 +335,19 @@ def reopen(closing_id: uuid.UUID, reason: str, *, schools: ColumnElement[bool] |
     return row
 
 
+def _keep_for_pupils(row: Closing) -> None:
+    """Have the ended ties to pupils of the school that closed an account wait for its head."""
+    ties = select(Guardianship.child_id).join(Child, Child.id == Guardianship.child_id)
+    pupils = ties.where(Guardianship.account_id == row.account_id, Child.school_id == row.school_id)
+    kept = [(row.account_id, child_id, row.school_id) for child_id in db.session.scalars(pupils)]
+    closing_acts.close_ties(kept, Wait.RETURNED, REASONS[Wait.RETURNED])
+
+
 def end(account: Account, row: Closing, reason: str, moment: datetime) -> None:
     """End a decision that holds, or a wait, with its journal entry, in the caller's transaction."""
     row.ended_at, row.ended_by, row.end_reason = moment, log.current_origin().actor[:80], reason
-    _refresh(account, db.session.get(Guardianship, (account.id, row.child_id)) if row.child_id else None)
+    db.session.flush()
+    closing_acts.refresh(account.id)
     school = db.session.get(School, row.school_id) if row.school_id else None
     event = GuardianAdmitted if row.awaits_head else AccessReopened
     log.record(

@@ -1,4 +1,4 @@
-"""Settles a dispute: about a tie that holds, about a tie that an import has ended, or about a mail address.
+"""Settles a dispute: about a tie, also one that an import has ended since, or about a mail address.
 
 Of two operators who settle the same dispute at once, one is told that it is settled.
 
@@ -11,17 +11,17 @@ while one of its ties is in dispute.
 import uuid
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from sqlalchemy import select, true
 
-from idp.accounts import directory, mailboxes, notices, one_time_links, school_notices
-from idp.accounts import disputes as rules
-from idp.accounts.disputes import child_key
-from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
+from idp.accounts import closing_acts, directory, mailboxes, notices, one_time_links, school_notices
+from idp.accounts.closings import Kind
+from idp.accounts.models import Account, Child, Guardianship, School
 from idp.accounts.notices import Notice
 from idp.accounts.one_time_links import Purpose
-from idp.accounts.school_notices import Kind
+from idp.accounts.school_notices import Kind as NoticeKind
 from idp.audit import log
 from idp.audit.events import AccountChanged, DisputeSettled
 from idp.clock import now
@@ -55,14 +55,16 @@ class Decision:
         child: the only child that is meant, or None for all of the school.
         school: the school that decides; it decides about its own ties only.
         reopens: whether it is about ties that the school ended when it confirmed a dispute.
+        of_ended: whether the operator read that an import had ended the ties.
     """
 
     outcome: Outcome
     reason: str
-    kind: Kind
+    kind: NoticeKind
     school: School
     child: uuid.UUID | None = None
     reopens: bool = False
+    of_ended: bool = False
 
 
 def settle(settings: Settings, account_id: uuid.UUID, decision: Decision) -> None:
@@ -83,68 +85,79 @@ def settle(settings: Settings, account_id: uuid.UUID, decision: Decision) -> Non
 
 
 def _settle(settings: Settings, account: Account, decision: Decision) -> None:
-    if decision.kind is Kind.EMAIL_CONTESTED:
-        if account.contested_at is None:
+    if decision.kind is NoticeKind.EMAIL_CONTESTED:
+        contest = closing_acts.contest_of(account.id)
+        if contest is None:
             raise RefusedError(Code.SETTLED)
-        _settle_email(settings, account, decision)
+        _settle_email(settings, account, contest.email, decision)
         return
-    ties = _ties_meant(account, decision)
+    ties = in_dispute(account.id, decision.school.id, Kind.EXCLUDED if decision.reopens else Kind.DISPUTED)
+    ties = [tie for tie in ties if decision.child in {None, tie.child_id}]
     if not ties:
         raise RefusedError(Code.TIE_OPEN if decision.reopens else Code.SETTLED)
+    if decision.of_ended and any(tie.is_unended for tie in ties):
+        raise RefusedError(Code.CHANGED)
     _settle_ties(settings, account, ties, decision)
 
 
-def _ties_meant(account: Account, decision: Decision) -> Sequence[Guardianship]:
-    """Return the ties that the decision means, as the database has them now: disputed ones, or excluded ones."""
-    ties = (
+def in_dispute(account_id: uuid.UUID, school_id: uuid.UUID, kind: Kind = Kind.DISPUTED) -> Sequence[Guardianship]:
+    """Return the ties of an account to pupils of a school in dispute, ended or not, as the database has them now.
+
+    `kind`: EXCLUDED for those to present pupils that the school ended.
+    """
+    disputed = (
         select(Guardianship)
         .join(Child, Child.id == Guardianship.child_id)
         .where(
-            Guardianship.account_id == account.id,
-            Child.school_id == decision.school.id,
-            Guardianship.is_excluded if decision.reopens else Guardianship.is_disputed,
-            Child.left_at.is_(None) if decision.reopens else true(),
-            Child.id == decision.child if decision.child else true(),
+            Guardianship.account_id == account_id,
+            Guardianship.where_closed_as(kind),
+            Child.school_id == school_id,
+            Child.left_at.is_(None) if kind is Kind.EXCLUDED else true(),
         )
         .order_by(Guardianship.rank)
     )
-    return db.session.scalars(ties.execution_options(populate_existing=True)).all()
+    return db.session.scalars(disputed.execution_options(populate_existing=True)).all()
 
 
 def _settle_ties(settings: Settings, account: Account, ties: Sequence[Guardianship], decision: Decision) -> None:
     """Restore the ties, or end them until the school's file changes."""
-    moment = now()
-    for tie in ties:
-        tie.disputed_at = None
-        if decision.reopens:
-            tie.ended_at = tie.excluded_at = None
-        if decision.outcome is Outcome.CONFIRM:
-            tie.ended_at = tie.excluded_at = moment
+    moment, confirms, reason = now(), decision.outcome is Outcome.CONFIRM, decision.reason
+    live = [tie for tie in ties if decision.reopens or tie.is_unended]
+    kinds = [(Kind.EXCLUDED if decision.reopens else Kind.DISPUTED).value]
+    by = log.current_origin().actor
+    closing_acts.end(account.id, kinds, by=by, reason=reason, children=[tie.child_id for tie in ties])
+    if confirms:
+        pupils = [(account.id, tie.child_id, decision.school.id) for tie in ties]
+        closing_acts.close_ties(pupils, Kind.EXCLUDED.value, reason)
+    for tie in live:
+        tie.ended_at = moment if confirms else None
+    if live and not decision.reopens:  # the letter ended with the dispute
+        account.provisional_hash = account.provisional_expires_at = None
     if decision.reopens:
         _enable_if_closed_by_tie(settings, account)
-    else:  # the letter ended with the dispute
-        account.provisional_hash = account.provisional_expires_at = None
-    _renew(account)
+    if live:
+        _renew(account)
     _record(
         account,
         decision,
-        before="excluded" if decision.reopens else "disputed",
-        after="holds" if decision.outcome is Outcome.REJECT else "excluded",
-        children=[child_key(tie.child) for tie in ties],
+        before="excluded" if decision.reopens else "disputed" if live else "ended",
+        after="excluded" if confirms else "holds" if live else "ended",
+        children=[tie.child.key for tie in ties],
     )
     db.session.flush()
-    school = decision.school
-    if not decision.child and not decision.reopens:
-        ended = [tie for tie in open_disputes(account.id, school.id) if not tie.is_unended]
-        _settle_ended_ties(ended, decision.reason, confirms=decision.outcome is Outcome.CONFIRM)
+    if not in_dispute(account.id, decision.school.id):
+        _settle_notices(account, decision, decision.school)
+    if live:
+        _tell(account, decision, moment)
+
+
+def _tell(account: Account, decision: Decision, moment: datetime) -> None:
+    """Tell the person of ties that ended or hold again; an account without any tie is disabled."""
     if decision.outcome is Outcome.CONFIRM:
-        notices.tell(Notice.TIE_ENDED, account.id, school=str(school.id))
-    if not open_disputes(account.id, school.id):
-        _settle_notices(account, decision, school)
-    if decision.outcome is Outcome.CONFIRM:
+        notices.tell(Notice.TIE_ENDED, account.id, school=str(decision.school.id))
         leavers.disable_if_childless(account.id, moment)
-    elif account.is_enabled_at(moment) and not rules.is_closed(account):
-        notices.tell(Notice.TIE_RESTORED, account.id, school=str(school.id))
+    elif account.is_enabled_at(moment) and not account.is_barred:
+        notices.tell(Notice.TIE_RESTORED, account.id, school=str(decision.school.id))
 
 
 def _enable_if_closed_by_tie(settings: Settings, account: Account) -> None:
@@ -157,11 +170,11 @@ def _enable_if_closed_by_tie(settings: Settings, account: Account) -> None:
     log.record(AccountChanged(account_id=account.id, change="returned"))
 
 
-def _settle_email(settings: Settings, account: Account, decision: Decision) -> None:
+def _settle_email(settings: Settings, account: Account, former: str | None, decision: Decision) -> None:
     """Keep one of the two addresses. A blocked password stays so: a new one is chosen by mail to that address only."""
     if account.activated_at is None:
         raise RefusedError(Code.NEW_LETTER)
-    former, present = account.contested_email, account.email
+    present = account.email
     if decision.outcome is Outcome.CONFIRM and former is None:
         raise RefusedError(Code.NO_FORMER_EMAIL)
     kept, dropped = (former, present) if decision.outcome is Outcome.CONFIRM else (present, former)
@@ -172,7 +185,8 @@ def _settle_email(settings: Settings, account: Account, decision: Decision) -> N
         db.session.flush()
         mailboxes.note_sharing(account)
     account.pending_email = None
-    rules.settle_contest(account, by=log.current_origin().actor, reason=decision.reason)
+    by = log.current_origin().actor
+    closing_acts.end(account.id, [Kind.CONTESTED.value], by=by, reason=decision.reason)
     if decision.outcome is Outcome.CONFIRM:  # somebody else knew the password
         account.block_password()
         passkeys.remove_all(account.id, by="contested", mailed=False)
@@ -212,77 +226,14 @@ def _settle_notices(account: Account, decision: Decision, school: School | None)
 
 
 def among_ended(account_ids: Collection[uuid.UUID]) -> set[tuple[uuid.UUID, uuid.UUID]]:
-    """Return the accounts with such a dispute, each with the pupil's school."""
+    """Return the accounts with a dispute about an ended tie, each with the pupil's school."""
     ties = (
         select(Guardianship.account_id, Child.school_id)
         .join(Child, Child.id == Guardianship.child_id)
-        .where(Guardianship.account_id.in_(account_ids), Guardianship.has_open_dispute, ~Guardianship.is_unended)
-    )
-    return {(account_id, school_id) for account_id, school_id in db.session.execute(ties)}
-
-
-def open_disputes(account_id: uuid.UUID, school_id: uuid.UUID) -> Sequence[Guardianship]:
-    """Return the ties of an account to pupils of a school in dispute, ended or not, as the database has them now."""
-    disputed = (
-        select(Guardianship)
-        .join(Child, Child.id == Guardianship.child_id)
-        .where(Guardianship.account_id == account_id, Guardianship.has_open_dispute, Child.school_id == school_id)
-        .order_by(Guardianship.rank)
-    )
-    return db.session.scalars(disputed.execution_options(populate_existing=True)).all()
-
-
-def settle_ended(notice: SchoolNotice, reason: str, child: uuid.UUID | None = None, *, confirms: bool) -> None:
-    """Settle the disputes about the ended ties to pupils of the notice's school, in one transaction.
-
-    A rejected dispute ends: a file that names the tie again restores it. A confirmed one excludes the tie. The notice
-    is settled if no other tie to a pupil of the school is in dispute.
-
-    Args:
-        notice: the notice.
-        reason: the sentence for the journal and for the notice.
-        child: the only child that is meant, or None.
-        confirms: whether the dispute is right.
-
-    Raises:
-        RefusedError: no such dispute is open any more, or a file restored a disputed tie.
-    """
-    with unit_of_work():
-        account = directory.get_for_change(notice.account_id)
-        open_ones = open_disputes(notice.account_id, notice.school_id)
-        ties = [tie for tie in open_ones if child in {None, tie.child_id}]
-        if account is None or not ties:
-            raise RefusedError(Code.SETTLED)
-        if any(tie.is_unended for tie in ties):
-            raise RefusedError(Code.CHANGED)
-        _settle_ended_ties(ties, reason, confirms=confirms)
-        if not open_disputes(account.id, notice.school_id):
-            school_notices.settle(
-                account.id,
-                by=log.current_origin().actor,
-                sentence=reason,
-                kinds=[Kind.NOT_GUARDIAN],
-                school=ties[0].child.school,
-            )
-
-
-def _settle_ended_ties(ties: Sequence[Guardianship], reason: str, *, confirms: bool) -> None:
-    """Settle the disputes about ended ties of one account, in the caller's transaction, which has locked it."""
-    if not ties:
-        return
-    for tie in ties:
-        tie.disputed_at = None
-        if confirms:
-            tie.excluded_at = now()
-    db.session.flush()
-    log.record(
-        DisputeSettled(
-            account_id=ties[0].account_id,
-            dispute=Kind.NOT_GUARDIAN.value,
-            outcome="confirm" if confirms else "reject",
-            before="ended",
-            after="excluded" if confirms else "ended",
-            reason=reason,
-            children=[child_key(tie.child) for tie in ties],
+        .where(
+            Guardianship.account_id.in_(account_ids),
+            Guardianship.where_closed_as(Kind.DISPUTED),
+            ~Guardianship.is_unended,
         )
     )
+    return {(account_id, school_id) for account_id, school_id in db.session.execute(ties)}

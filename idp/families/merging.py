@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import select
 
-from idp.accounts import directory, disputes, merging, notices, school_notices
+from idp.accounts import directory, merging, notices, school_notices
 from idp.accounts.closings import Closing
 from idp.accounts.models import Account, SchoolNotice
 from idp.accounts.notices import Notice
@@ -80,7 +80,7 @@ def _can_be_merged(mine: Account, other: Account) -> bool:
     if mine.activated_at is None or other.activated_at is not None:
         return False
     are_enabled = mine.is_enabled_at(now()) and other.is_enabled_at(now())
-    return are_enabled and not (disputes.is_closed(mine) or disputes.is_disputed(other.id))
+    return are_enabled and not (mine.is_barred or other.has_disputed_tie)
 
 
 def _separate(mine: Account, other: Account, reason: str) -> None:

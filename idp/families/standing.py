@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, and_, case, or_
 
-from idp.accounts import disputes
+from idp.accounts.closings import Kind
 from idp.accounts.credentials import PasswordState
 from idp.accounts.models import Account
 from idp.clock import now
@@ -82,20 +82,17 @@ _URGENCY = {standing: rank for rank, standing in enumerate(_GROUPS)}
 """The standings, that which decides what to do first."""
 
 
-def standings(account: Account, *, is_disputed: bool | None = None) -> list[Standing]:
-    """Return all that holds about an account, the most important first.
-
-    `is_disputed`: whether a tie of the account is disputed, if the caller has looked it up for many accounts.
-    """
+def standings(account: Account) -> list[Standing]:
+    """Return all that holds about an account, the most important first."""
     if account.disabled_at is not None:
         return [_why_disabled(account)]
     if account.is_shut_at(now()):
         return [Standing.CLOSED]
     is_active = account.activated_at is not None
     holding = [Standing.ACTIVE if is_active else _letter(account)]
-    if account.contested_at is not None:
+    if account.has_contested_email:
         holding.append(Standing.CONTESTED)
-    if disputes.is_disputed(account.id) if is_disputed is None else is_disputed:
+    if account.has_disputed_tie:
         holding.append(Standing.DISPUTED)
     if not is_active:
         return holding
@@ -124,7 +121,7 @@ def group() -> ColumnElement[str]:
     expires_at, is_blocked = Account.provisional_expires_at, Account.has_blocked_password
     return case(
         (~Account.where_enabled(moment), Group.CLOSED.value),
-        (or_(Account.contested_at.is_not(None), disputes.has_disputed_tie()), Group.DISPUTED.value),
+        (or_(Account.has_contested_email, Account.has_disputed_tie), Group.DISPUTED.value),
         (and_(active, is_blocked, Account.email.is_(None)), Group.RELETTER.value),
         (and_(active, Account.email.is_(None)), Group.UNCONFIRMED.value),
         (and_(active, is_blocked), Group.BLOCKED.value),
@@ -144,7 +141,7 @@ def _why_disabled(account: Account) -> Standing:
     """Return why an account is disabled: merged, without its key, or because its last tie to a child ended."""
     if not account.has_left:
         return Standing.REPLACED if account.merge is None else Standing.MERGED
-    if any(link.excluded_at == account.disabled_at for link in account.guardianships):
+    if any(tie.is_closed_as(Kind.EXCLUDED) for tie in account.guardianships):
         return Standing.EXCLUDED
     return Standing.LEFT
 

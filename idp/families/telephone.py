@@ -7,6 +7,7 @@ from datetime import timedelta
 from sqlalchemy import select
 
 from idp.accounts import directory, notices, school_notices
+from idp.accounts.closings import Kind as ClosingKind
 from idp.accounts.models import Account, Guardianship, School, SchoolNotice
 from idp.accounts.notices import Notice
 from idp.accounts.school_notices import Kind
@@ -51,7 +52,7 @@ def note_not_guardian(
     tie = db.session.get(Guardianship, (account_id, child_id), populate_existing=True)
     if account is None or tie is None or tie.child.school_id != school.id:
         raise RefusedError(Code.TIE_NOT_HOLDING)
-    is_news = not tie.is_disputed
+    is_news = not (tie.is_unended and tie.is_closed_as(ClosingKind.DISPUTED))
     if is_news:
         if not may_be_disputed(account, tie):
             raise RefusedError(Code.TIE_NOT_HOLDING)

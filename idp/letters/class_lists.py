@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Select, or_, select
 
-from idp.accounts import disputes, emails
+from idp.accounts import emails
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.clock import now
 from idp.config import Settings
@@ -90,7 +90,7 @@ def remaining(school: School, class_name: str | None) -> list[Remaining]:
 
     Disabled accounts are missing, and accounts that a dispute closes: no letter is printed for them.
     """
-    incomplete = or_(Account.activated_at.is_(None), Account.email.is_(None) & Account.contested_at.is_(None))
+    incomplete = or_(Account.activated_at.is_(None), Account.email.is_(None) & ~Account.has_contested_email)
     ties = _ties(school, class_name).where(incomplete)
     return [
         Remaining(
@@ -125,7 +125,7 @@ def waiting(school: School, class_name: str | None) -> list[Waiting]:
         Account.activated_at.is_not(None),
         Account.email.is_(None),
         Account.pending_email.is_not(None),
-        Account.contested_at.is_(None),
+        ~Account.has_contested_email,
         ~Account.has_blocked_password,
     )
     first: dict[uuid.UUID, Any] = {}
@@ -198,7 +198,7 @@ def _ties(school: School, class_name: str | None) -> Select[*tuple[Any, ...]]:
             Child.school_id == school.id,
             Guardianship.where_holds(moment),
             Account.where_enabled(moment),
-            ~disputes.has_disputed_tie(),
+            ~Account.has_disputed_tie,
         )
     )
     return statement if class_name is None else statement.where(Child.class_name == class_name)

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import select
 
-from idp.accounts import closings, directory, disputes
+from idp.accounts import closings, directory
+from idp.accounts.closings import Kind
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.accounts.passwords.hasher import fold_username
 from idp.clients import registry
@@ -192,7 +193,7 @@ def in_school(
     skipped: list[Skipped] = []
     moment = now()
     rows = [row for row in _parents(school, class_name) if only is None or row.id in only]
-    disputed = disputes.uais_of_disputes([row.id for row in rows if row.is_disputed])
+    disputed = _uais_of_disputes([row.id for row in rows if row.has_disputed_tie])
     for row in rows:
         skip = _skip(row, moment, renew=renew or row.id in unprinted)
         if skip:
@@ -260,7 +261,7 @@ def check_account(account: Account) -> None:
         raise PrintError(f"{account.username} is disabled: its letter could not be used", Refusal.DISABLED)
     if account.is_shut_at(now()):
         raise PrintError(f"{account.username} is closed: its letter could not be used", Refusal.CLOSED)
-    if uais := disputes.uais_of_disputes([account.id]).get(account.id):
+    if uais := _uais_of_disputes([account.id]).get(account.id):
         raise PrintError(f"{account.username} {_closed_by(uais)}", Refusal.DISPUTED)
     if not account.children:
         _check_ties(account, None)
@@ -314,7 +315,7 @@ def _parents(school: School, class_name: str | None) -> list[Any]:
             Account.where_shut(moment).label("is_shut"),
             Account.provisional_hash.is_not(None).label("has_letter"),
             Account.provisional_expires_at,
-            disputes.has_disputed_tie().label("is_disputed"),
+            Account.has_disputed_tie.label("has_disputed_tie"),
             Child.class_name,
             Guardianship.where_shut(moment).label("is_tie_shut"),
             closings.only_waits(Guardianship.account_id, Guardianship.child_id, moment).label("is_waiting"),
@@ -332,9 +333,17 @@ def _parents(school: School, class_name: str | None) -> list[Any]:
     return list(first.values())
 
 
+def _uais_of_disputes(account_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, list[str]]:
+    is_disputed = Guardianship.is_unended, Guardianship.where_closed_as(Kind.DISPUTED)
+    ties = select(Guardianship.account_id, School.uai).join(Guardianship.child).join(Child.school).order_by(School.uai)
+    uais: dict[uuid.UUID, list[str]] = {}
+    for account_id, uai in db.session.execute(ties.where(Guardianship.account_id.in_(account_ids), *is_disputed)):
+        uais.setdefault(account_id, []).append(uai)
+    return uais
+
+
 def _closed_by(uais: Sequence[str]) -> str:
-    schools = " and ".join(uais) or "its school"
-    return f"is closed by a dispute, which {schools} must settle first"
+    return f"is closed by a dispute, which {' and '.join(dict.fromkeys(uais)) or 'its school'} must settle first"
 
 
 def _skip(row: Any, moment: datetime, *, renew: bool) -> Skip | None:
@@ -342,7 +351,7 @@ def _skip(row: Any, moment: datetime, *, renew: bool) -> Skip | None:
         return Skip.DISABLED
     if row.is_shut or row.is_tie_shut:
         return Skip.WAITS if row.is_waiting and not row.is_shut else Skip.CLOSED
-    if row.is_disputed:
+    if row.has_disputed_tie:
         return Skip.DISPUTED
     if row.activated_at is not None:
         return Skip.ACTIVE

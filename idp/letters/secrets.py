@@ -19,7 +19,7 @@ from typing import Protocol
 from sqlalchemy import select
 from sqlalchemy.orm import selectinload
 
-from idp.accounts import directory, disputes, notices, one_time_links, school_notices
+from idp.accounts import closing_acts, directory, notices, one_time_links, school_notices
 from idp.accounts.credentials import PasswordState
 from idp.accounts.models import Account, School
 from idp.accounts.notices import Notice
@@ -237,9 +237,10 @@ def reset_accounts(settings: Settings, fresh: Mapping[uuid.UUID, NewSecret], exp
     ).all()
     moment = now()
     same = {
-        entry.id for entry in locked if entry.is_enabled_at(moment) and entry.generation == fresh[entry.id].generation
+        entry.id
+        for entry in locked
+        if entry.is_enabled_at(moment) and entry.generation == fresh[entry.id].generation and not entry.has_disputed_tie
     }
-    same -= disputes.disputed_among(same)
     if len(same) < len(fresh):
         raise AccountsChangedError([key for key in fresh if key not in same])
     for account in locked:
@@ -281,7 +282,8 @@ def _close(settings: Settings, account: Account, reason: str) -> None:
     A contested email stays contested until the letter is used: both mailboxes are told.
     """
     one_time_links.revoke(account.id, *Purpose)
-    for email in filter(None, (account.email, account.contested_email)):
+    contest = closing_acts.contest_of(account.id)
+    for email in filter(None, (account.email, contest.email if contest else None)):
         notices.tell_at(settings, Notice.LETTER_REISSUED, account, email)
     account.password_hash, account.password_state = None, PasswordState.USABLE
     account.email = account.email_confirmed_at = account.pending_email = None

@@ -5,7 +5,7 @@ The decisions about the account are those for its password; every failure has on
 
 from flask import Blueprint, Response, request
 
-from idp.accounts import disputes
+from idp.accounts import directory
 from idp.accounts.authentication import Refused, Throttled
 from idp.accounts.models import Account
 from idp.audit import log
@@ -100,7 +100,7 @@ def _admit(
     Raises:
         PasskeyError: the account is disabled or not activated, or the account or its key changed meanwhile.
     """
-    account, closed = disputes.get_for_sign_in(proof.account_id)
+    account, closed = directory.get_for_sign_in(proof.account_id)
     if account is None or account.generation != proof.generation:
         raise PasskeyError("closed")
     if account.disabled_at is not None or account.activated_at is None or not keys.is_there(proof):

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from sqlalchemy import update
 
-from idp.accounts import account_state, authentication, directory, disputes, mailboxes, notices
+from idp.accounts import account_state, authentication, directory, mailboxes, notices
 from idp.accounts.account_state import AccountState
 from idp.accounts.authentication import Attempt, Refused, Throttled, VerifiedSecret
 from idp.accounts.credentials import PasswordState
@@ -116,7 +116,7 @@ def sign_in(
 
     def at_once(verified: VerifiedSecret) -> SignedIn | None:
         account = verified.account
-        closed = account.closed or account.is_shut_at(now())
+        closed = account.is_barred or account.is_shut_at(now())
         if stays or verified.provisional or is_refused(account, closed=closed) or is_stolen():
             return None  # the ordinary way decides
         return _admit_at_once(settings, verified, attempt, former)
@@ -157,7 +157,7 @@ def _admit(
 
     `wait` is 0 if this sign-in took a slot for a mail and its journal entry; None if it has not asked for one yet.
     """
-    account, closed = disputes.get_for_sign_in(verified.account_id)
+    account, closed = directory.get_for_sign_in(verified.account_id)
     if account is None or not verified.is_secret_of(account):
         return None
     if verified.provisional:  # a letter ends a contest
@@ -171,7 +171,7 @@ def _admit(
         return MayActivate(account.id, account.generation)
     if stolen and not closed and account.password_state is not PasswordState.BREACHED:
         _close_breached(account)
-        closed = disputes.is_closed(account)
+        closed = account.is_barred
     if refused:
         return refuse(settings, account, closed=closed, known_device=verified.known_device, wait=wait or 0)
     listed.check_room(account.id)
@@ -225,10 +225,10 @@ def refuse(settings: Settings, account: Account, *, closed: bool, known_device: 
         closing = account_state.of_account(account)
         return Closed("closed", [closing.school] if closing.school else [], closing)
     schools = directory.schools_of_ties(account)
-    if account.activated_at is None and disputes.is_disputed(account.id):  # its reader knows the school
+    if account.activated_at is None and account.has_disputed_tie:  # its reader knows the school
         printed = [school for school in schools if school.id == account.letter_school_id]
         return Closed("letter_reported", printed or schools)
-    return Closed("contested" if disputes.is_closed_by_contest(account) else "disputed", schools)
+    return Closed("disputed" if account.has_disputed_tie else "contested", schools)
 
 
 def keep_and_tell(

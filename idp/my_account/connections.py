@@ -17,7 +17,7 @@ from flask_babel import lazy_gettext as _l
 from sqlalchemy import func, or_, select
 
 from idp.accounts import directory
-from idp.accounts.closings import Closing
+from idp.accounts.closings import Closing, Kind
 from idp.accounts.models import Account, Child, Guardianship
 from idp.audit import catalogue
 from idp.audit.catalogue import without_twins
@@ -168,8 +168,8 @@ def _given_names(account_id: uuid.UUID) -> dict[str, str]:
         .join(Guardianship, Guardianship.child_id == Child.id)
         .where(
             Guardianship.account_id == account_id,
-            ~Guardianship.is_excluded,
-            ~Guardianship.has_open_dispute,
+            ~Guardianship.where_closed_as(Kind.EXCLUDED),
+            ~Guardianship.where_closed_as(Kind.DISPUTED),
             Child.id.not_in(waited),
         )
     )

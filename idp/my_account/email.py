@@ -58,7 +58,7 @@ def _admit(
         return emails.TooSoon(wait)
     with unit_of_work():
         locked = reauthentication.lock(verified, session_id)
-        if locked is None or locked[0].contested_at is not None:
+        if locked is None or locked[0].has_contested_email:
             return None
         account, _ = locked
         emails.ask_change(settings, account, email)
@@ -110,7 +110,7 @@ def change(session: Session, account: Account) -> Response:
 
     Sending the link again requires no password; cancelling requires a recent one.
     """
-    if account.contested_at is not None:
+    if account.has_contested_email:
         return _form_page(account, EmailForm(), 200)
     if "renvoyer" in request.form:
         return _resend(account)
@@ -187,7 +187,7 @@ def _form_page(account: Account, form: EmailForm, status: int, *, wait: int = 0)
         wait=wait,
         username=account.username,
         email=account.email,
-        contested=account.contested_at is not None,
+        contested=account.has_contested_email,
     )
 
 

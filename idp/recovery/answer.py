@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from sqlalchemy import update
 
-from idp.accounts import account_state, directory, disputes, emails, mailboxes, notices, one_time_links
+from idp.accounts import account_state, directory, emails, mailboxes, notices, one_time_links
 from idp.accounts.credentials import PasswordState
 from idp.accounts.models import Account
 from idp.accounts.notices import Notice
@@ -147,7 +147,7 @@ def _answer_to(settings: Settings, message: OutboxMessage, account: Account | No
         return Answer.UNKNOWN, ""
     if account.disabled_at is not None:
         return Answer.DISABLED, ""
-    if disputes.ends_recovery(account):
+    if account.disputes:
         return Answer.DISPUTED, ""
     if account.is_shut_at(now()):
         return Answer.CLOSED, account.email or ""

@@ -13,7 +13,7 @@ from flask_babel import lazy_gettext as _
 from flask_babel.speaklater import LazyString
 from sqlalchemy import ColumnElement, false, select
 
-from idp.accounts import directory, disputes, notices, one_time_links
+from idp.accounts import directory, notices, one_time_links
 from idp.accounts.account_state import proved_since
 from idp.accounts.authentication import Device
 from idp.accounts.models import Account
@@ -120,7 +120,7 @@ def may_reset(account: Account, link: OneTimeLink) -> bool:
         account.activated_at is not None
         and account.is_enabled_at(now())
         and account.email == link.email
-        and not disputes.ends_recovery(account)
+        and not account.disputes
     )
 
 
@@ -261,8 +261,8 @@ def _listed_accounts() -> tuple[ColumnElement[bool], ...]:
     """Return the conditions of the accounts that are listed: confirmed, neither disabled, disputed nor merged."""
     return (
         Account.email_confirmed_at.is_not(None),
-        Account.contested_at.is_(None),
-        ~disputes.has_disputed_tie(),
+        ~Account.has_contested_email,
+        ~Account.has_disputed_tie,
         Account.disabled_at.is_(None),
     )
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy import or_, select, true, update
 
 from idp import opaque
-from idp.accounts import directory, disputes, notices, one_time_links
+from idp.accounts import directory, notices, one_time_links
 from idp.accounts.models import Account
 from idp.accounts.notices import Notice
 from idp.accounts.one_time_links import OneTimeLink
@@ -88,7 +88,7 @@ def sign_in(account_id: uuid.UUID, generation: int, here: Here, *, proved: bool 
             Account.generation == generation,
             ~Account.has_blocked_password,
             Account.where_enabled(moment),
-            ~disputes.closes(),
+            ~Account.is_barred,
         )
         .values(activated_in=None, last_sign_in_at=moment, updated_at=Account.updated_at)
         .returning(Account.id)

@@ -3,11 +3,12 @@
 import uuid
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import tuple_, update
+from sqlalchemy import case, update
 
-from idp.accounts import disputes, school_notices
-from idp.accounts.models import Child, Guardianship
-from idp.accounts.school_notices import Kind
+from idp.accounts import closing_acts, school_notices
+from idp.accounts.closings import Kind
+from idp.accounts.models import Account, Child
+from idp.accounts.school_notices import Kind as NoticeKind
 from idp.audit import log
 from idp.audit.events import GuardianshipDisputed
 from idp.clock import now
@@ -31,15 +32,14 @@ def dispute(
         taken_by: who took the person's telephone call; empty if the person answered in a page.
         call: who called and what they said.
     """
-    ties = [(account_id, child.id) for child in children]
+    ties = [(account_id, child.id, child.school_id) for child in children]
+    closing_acts.close_ties(ties, Kind.DISPUTED)
     if is_first:
-        dispute_ties(ties)
-    else:
-        mark_disputed(ties)
+        close([account_id])
     by_school: dict[uuid.UUID, list[uuid.UUID]] = {}
     for child in children:
         by_school.setdefault(child.school_id, []).append(child.id)
-    school_notices.add(Kind.NOT_GUARDIAN, account_id, by_school, taken_by=[taken_by] if taken_by else ())
+    school_notices.add(NoticeKind.NOT_GUARDIAN, account_id, by_school, taken_by=[taken_by] if taken_by else ())
     log.record(
         GuardianshipDisputed(
             account_id=account_id,
@@ -51,30 +51,34 @@ def dispute(
     )
 
 
-def dispute_ties(ties: Collection[tuple[uuid.UUID, uuid.UUID]]) -> None:
-    """Mark the ties (account, child) as disputed, and close their accounts, in the caller's transaction.
+def dispute_ties(ties: Collection[tuple[uuid.UUID, uuid.UUID, uuid.UUID]]) -> None:
+    """Dispute the ties (account, child, school), and close their accounts, in the caller's transaction.
 
-    The caller has locked the rows of the accounts. A tie that is already disputed keeps its date.
+    The caller has locked the rows of the accounts.
     """
-    mark_disputed(ties)
-    close({account_id for account_id, _ in ties})
+    closing_acts.close_ties(ties, Kind.DISPUTED)
+    close({account_id for account_id, _, _ in ties})
 
 
-def mark_disputed(ties: Collection[tuple[uuid.UUID, uuid.UUID]]) -> None:
-    """Mark further ties of closed accounts as disputed."""
+def revoke_credentials(account_ids: Collection[uuid.UUID]) -> None:
+    """Revoke all that was issued for accounts: letters, codes, tokens, sessions.
+
+    A letter expires: while a tie is disputed, its right secret still tells what to do (`idp.login.service`).
+    The caller also ends the rows of the sessions (`sessions.manager.end_all`), so that ENTs are told.
+    """
     db.session.execute(
-        update(Guardianship)
-        .where(
-            tuple_(Guardianship.account_id, Guardianship.child_id).in_(list(ties)),
-            ~Guardianship.has_open_dispute,
+        update(Account)
+        .where(Account.id.in_(account_ids))
+        .values(
+            provisional_expires_at=case((Account.provisional_hash.is_not(None), now())),
+            generation=Account.next_generation(),
+            updated_at=now(),
         )
-        .values(disputed_at=now())
-        .execution_options(synchronize_session=False)
     )
 
 
 def close(account_ids: Collection[uuid.UUID]) -> None:
     """End the letters, codes, tokens and sessions of accounts that have a disputed tie."""
-    disputes.revoke_credentials(account_ids)
+    revoke_credentials(account_ids)
     for account_id in sorted(account_ids):
         manager.end_all(account_id, by=_BY)

@@ -5,11 +5,13 @@ one barrier. The order is JSON on standard input, the answers are JSON on standa
 """
 
 import json
+import re
 import sys
 from typing import Any
 
 from werkzeug.test import Client
 
+from idp import pool
 from idp.accounts.passwords import hasher
 from idp.config import Settings
 from idp.db import db
@@ -22,7 +24,9 @@ HOST = "connexion.exemple.test"
 
 
 def settings_of(order: dict[str, Any]) -> Settings:
-    hasher.WAIT_SECONDS = 10  # a loaded machine
+    hasher.WAIT_SECONDS = 60  # a loaded machine
+    pool.POSTGRESQL_SETTINGS = re.sub(r"=\d+s", "=60s", pool.POSTGRESQL_SETTINGS)
+    pool.PatientConnection.patience = 70
     return settings_for(order["database"], database_pool=2, **order.get("settings", {}))
 
 

@@ -9,6 +9,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
+from idp.accounts.closings import Kind
 from idp.accounts.models import Account, Guardianship, School, SchoolNotice
 from idp.audit.models import AuditEntry
 from idp.clock import now
@@ -141,14 +142,12 @@ def test_the_wrong_holder_of_a_letter_stops_it_and_the_schools_are_notified(brow
     assert not read_state(account.id).active
     notices = db.session.scalars(select(School.name).join(SchoolNotice).where(SchoolNotice.account_id == account.id))
     assert sorted(notices) == ["Collège des Tilleuls", "Lycée Louise-Weber"]
-    disputed = db.session.scalars(select(Guardianship.disputed_at).where(Guardianship.account_id == account.id)).all()
-    assert len(disputed) == 2
-    assert None not in disputed
+    assert len(_disputed(account)) == 2
 
 
 def _disputed(account: Account) -> list[str]:
     statement = select(Guardianship.child_id).where(
-        Guardianship.account_id == account.id, Guardianship.disputed_at.is_not(None)
+        Guardianship.account_id == account.id, Guardianship.where_closed_as(Kind.DISPUTED)
     )
     return [key.hex for key in db.session.scalars(statement.order_by(Guardianship.rank))]
 

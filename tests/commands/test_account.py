@@ -5,14 +5,13 @@ from datetime import timedelta
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import update
 
-from idp.accounts.closings import Merge, RemovalWarning
 from idp.accounts.credentials import PasswordState
-from idp.accounts.models import Account, Guardianship, SchoolNotice
+from idp.accounts.models import Account, Merge, RemovalWarning, SchoolNotice
 from idp.clock import now
 from idp.db import db
 from tests.builders import COLLEGE, LYCEE, PASSWORD, Build
+from tests.closed import dispute
 from tests.commands.accounts import ACTS, OPERATOR, living, reload_account, wrong_tries
 from tests.commands.conftest import Answer, Events, Run, check_refusal, read_json
 from tests.commands.remains import DAY, keep
@@ -37,7 +36,7 @@ def test_show_prints_help_desk_details_without_secrets(act: Run, build: Build, b
 
 
 def _disputed(account: Account) -> Account:
-    db.session.execute(update(Guardianship).where(Guardianship.account_id == account.id).values(disputed_at=now()))
+    dispute(account.id)
     db.session.commit()
     return account
 

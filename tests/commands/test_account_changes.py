@@ -8,8 +8,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select, text
 
-from idp.accounts.closings import Merge
-from idp.accounts.models import Account
+from idp.accounts.models import Account, Merge
 from idp.accounts.notices import RESET_REQUESTED
 from idp.audit import log
 from idp.clock import now

@@ -9,8 +9,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from idp.accounts import notices as mails
-from idp.accounts.closings import RemovalWarning
-from idp.accounts.models import Account
+from idp.accounts.models import Account, RemovalWarning
 from idp.accounts.notices import Notice
 from idp.accounts.one_time_links import Purpose
 from idp.accounts.school_notices import Kind
@@ -20,6 +19,7 @@ from idp.families.disputes import Outcome
 from idp.families.refusals import Code
 from tests.activation.steps import fill_in
 from tests.builders import COLLEGE, PASSWORD, Build
+from tests.closed import contest, former_email
 from tests.commands.accounts import living, reload_account
 from tests.commands.conftest import Events, Run
 from tests.commands.disputes import CLOSED, alarms, apply_change, contested, notices, tried
@@ -119,7 +119,7 @@ def test_the_confirmation_link_of_a_contested_email_reveals_nothing(app: Flask, 
 def test_other_acts_do_not_open_a_contested_account(act: Run, app: Flask, build: Build, command: str) -> None:
     account = contested(app, build)
     tried(build, account, command)
-    assert reload_account(account).contested_email == OLD
+    assert former_email(account.id) == OLD
     assert heading(sign_in(app.test_client(), "/connexion", account.username, PASSWORD)) == CLOSED
     shown = act("account", "show", account.username).out
     assert "address contested" in shown
@@ -142,7 +142,7 @@ def test_the_email_kept_by_the_school_recovers_the_account(
                 "the mailbox that is dropped does not learn where the children are"
             )
         after = reload_account(account)
-        assert (after.email, after.contested_at, after.contested_email) == (keeps, None, None)
+        assert (after.email, contest(after.id), former_email(after.id)) == (keeps, None, None)
         parent = app.test_client()
         assert (
             heading(sign_in(parent, "/connexion", account.username, PASSWORD)) == "Choisissez un nouveau mot de passe"
@@ -167,7 +167,7 @@ def test_the_other_mailbox_cannot_contest_after_the_decision(app: Flask, build: 
         page = former.get(alarm)
         assert heading(page) in {"Ce lien ne marche plus", "Ce lien a déjà servi"}
         assert "est gardée" not in page.text
-    assert reload_account(account).contested_at is None
+    assert contest(account.id) is None
 
 
 def test_a_third_email_leaves_no_former_email_to_confirm(app: Flask, build: Build) -> None:
@@ -184,7 +184,7 @@ def test_a_third_email_leaves_no_former_email_to_confirm(app: Flask, build: Buil
             assert heading(submit(mailbox, mailbox.get(alarm))) == CONTESTED
     with refused(Code.NO_FORMER_EMAIL):
         settle(build.settings, account, CONFIRM)
-    assert reload_account(account).contested_at is not None
+    assert contest(account.id) is not None
 
 
 def test_the_use_of_a_new_letter_settles_a_contested_email(
@@ -199,7 +199,7 @@ def test_the_use_of_a_new_letter_settles_a_contested_email(
         assert sorted(str(mail["To"]) for mail in office.deliver()[old:]) == [NEW, OLD], (
             "K-05: whoever claims it is told"
         )
-    assert reload_account(account).contested_at is not None, "a letter that was printed has not served"
+    assert contest(account.id) is not None, "a letter that was printed has not served"
     assert [notice[3] for notice in notices(account)] == [False]
     with refused(Code.NEW_LETTER):
         settle(build.settings, account, CONFIRM)
@@ -207,7 +207,7 @@ def test_the_use_of_a_new_letter_settles_a_contested_email(
     page = sign_in(parent, "/connexion", account.username, secret_on(pages(out)[0]))
     assert heading(fill_in(parent, page, mail="parent@exemple.fr")) == "Consultez votre messagerie"
     after = reload_account(account)
-    assert (after.contested_at, after.contested_email, after.email) == (None, None, None)
+    assert (contest(after.id), former_email(after.id), after.email) == (None, None, None)
     assert notices(account) == [(COLLEGE, "email_contested", [], True, "a new letter was used")]
     assert [event.details["outcome"] for event in events("dispute.settled")] == ["letter"]
 
@@ -222,7 +222,7 @@ def test_a_contested_account_is_neither_warned_nor_removed(act: Run, app: Flask,
     row.removal_warning = RemovalWarning(warned_at=now() - 60 * DAY)
     db.session.commit()
     assert "accounts_removed" not in purged(act)
-    assert reload_account(account).contested_email == OLD
+    assert former_email(account.id) == OLD
 
 
 def test_a_mailbox_that_is_contested_gets_no_notice_of_the_account(app: Flask, build: Build) -> None:
@@ -262,5 +262,5 @@ def test_a_new_letter_that_joins_another_account_settles_the_contest(
     secret = secret_on(pages(out)[0])
     submit(browser, browser.get("/mon-compte/courrier"), identifiant=account.username, mot_de_passe=secret)
     after = reload_account(account)
-    assert (after.merge and after.merge.into_id, after.contested_at) == (mine.id, None)
+    assert (after.merge and after.merge.into_id, contest(after.id)) == (mine.id, None)
     assert reload_account(mine).email == "parent@exemple.fr"

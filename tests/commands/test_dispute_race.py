@@ -2,7 +2,7 @@
 
 import json
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from idp.accounts.models import Account, Guardianship
 from idp.audit.models import AuditEntry
@@ -10,13 +10,14 @@ from idp.clock import now
 from idp.db import db
 from tests import forked
 from tests.builders import Build
+from tests.closed import closed_as, contest, dispute
 
 ROUNDS = 6
 
 
 def test_concurrent_operators_settle_a_dispute_once(build: Build) -> None:
     ties = [build.never_activated(provisional_hash=None) for _ in range(ROUNDS)]
-    db.session.execute(update(Guardianship).values(disputed_at=now()))
+    dispute()
     db.session.commit()
     contested = [
         build.active(email=f"new{n}@exemple.fr", contested_at=now(), contested_email=f"former{n}@exemple.fr")
@@ -42,7 +43,7 @@ def test_concurrent_operators_settle_a_dispute_once(build: Build) -> None:
         account = db.session.get_one(Account, keys[username], populate_existing=True)
         if account.activated_at is None:
             [tie] = db.session.scalars(select(Guardianship).where(Guardianship.account_id == account.id))
-            assert (tie.disputed_at, tie.excluded_at is None) == (None, winner == "reject")
+            assert closed_as(tie) == (set() if winner == "reject" else {"excluded"})
         else:
-            assert account.contested_at is None
+            assert contest(account.id) is None
             assert (account.email or "").startswith("new" if winner == "reject" else "former")

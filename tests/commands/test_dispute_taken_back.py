@@ -4,6 +4,7 @@ from flask.testing import FlaskClient
 
 from idp.families.refusals import Code
 from tests.builders import COLLEGE, LYCEE, Build
+from tests.closed import closed_as
 from tests.commands.accounts import reload_account
 from tests.commands.conftest import Events, Run
 from tests.commands.disputes import dispute, tie
@@ -24,7 +25,7 @@ def test_a_confirmed_dispute_is_revoked(act: Run, browser: FlaskClient, build: B
         assert part in line
     settle(build.settings, account, REJECT, reason=MISTAKE, reopens=True)
     opened = tie(account, malo)
-    assert (opened.disputed_at, opened.ended_at, opened.excluded_at) == (None, None, None)
+    assert (closed_as(opened), opened.ended_at) == (set(), None)
     assert (reload_account(account).disabled_at, reload_account(account).has_left) == (None, False)
     assert [
         (entry.details["before"], entry.details["after"], entry.details["reason"])

@@ -8,7 +8,6 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import update
 
-from idp.accounts import disputes
 from idp.accounts.models import Account
 from idp.audit import log
 from idp.clock import now
@@ -18,6 +17,7 @@ from idp.families.refusals import Code
 from idp.operations.purge import unused_accounts as purge
 from tests.activation.steps import ACTIVATION, EMAIL, activate, fill_in, open_activation
 from tests.builders import COLLEGE, LYCEE, PASSWORD, PROVISIONAL, Build
+from tests.closed import closed_as
 from tests.commands.accounts import OPERATOR, reload_account
 from tests.commands.conftest import Events, Run
 from tests.commands.disputes import dispute, notices, printed, question, tie, tried
@@ -49,8 +49,8 @@ def test_the_statement_concerns_the_children_of_the_letters_school(browser: Flas
     assert "Malo" in page.text
     assert "Inès" not in page.text
     submit(browser, page)
-    assert tie(account, malo).disputed_at is not None
-    assert tie(account, ines).disputed_at is None
+    assert "disputed" in closed_as(tie(account, malo))
+    assert "disputed" not in closed_as(tie(account, ines))
     assert notices(account) == [(COLLEGE, "not_guardian", [malo.id.hex], False, "")]
 
 
@@ -60,8 +60,8 @@ def test_a_letter_of_unknown_school_lists_all_children_and_one_can_be_chosen(
     malo, ines = build.child(), build.child("Inès", uai=LYCEE)
     account = build.never_activated(children=[malo, ines])
     dispute(browser, account, ines)
-    assert tie(account, malo).disputed_at is None
-    assert tie(account, ines).disputed_at is not None
+    assert "disputed" not in closed_as(tie(account, malo))
+    assert "disputed" in closed_as(tie(account, ines))
     assert notices(account) == [(LYCEE, "not_guardian", [ines.id.hex], False, "")]
 
 
@@ -129,7 +129,7 @@ def test_other_acts_keep_a_dispute_open(act: Run, browser: FlaskClient, build: B
     account = build.never_activated(children=[child])
     dispute(browser, account, child)
     tried(build, account, command)
-    assert tie(account, child).disputed_at is not None
+    assert "disputed" in closed_as(tie(account, child))
     assert "disputed" in act("account", "show", account.username).out
     assert [notice[3] for notice in notices(account)] == [False]
 
@@ -139,7 +139,7 @@ def test_the_school_notes_that_a_caller_is_not_the_guardian(browser: FlaskClient
     account = build.active(children=[malo])
     with log.acting_for(log.Origin(actor=OPERATOR)):
         telephone.note_not_guardian(account.id, malo.id, malo.school, may_repeat=True)
-    assert tie(account, malo).disputed_at is not None
+    assert "disputed" in closed_as(tie(account, malo))
     assert notices(account) == [(COLLEGE, "not_guardian", [malo.id.hex], False, "")]
     [event] = events("guardianship.disputed")
     assert (event.actor, event.details["by_telephone"]) == (OPERATOR, True)
@@ -161,7 +161,7 @@ def test_a_rejected_dispute_gives_the_parent_a_new_letter(
     dispute(browser, account, malo)
     settle(build.settings, account, REJECT)
     settled = tie(account, malo)
-    assert (settled.disputed_at, settled.ended_at, settled.excluded_at) == (None, None, None)
+    assert (closed_as(settled), settled.ended_at) == (set(), None)
     assert notices(account) == [(COLLEGE, "not_guardian", [malo.id.hex], True, REASON)]
     [event] = events("dispute.settled")
     assert event.account_id == account.id
@@ -190,8 +190,7 @@ def test_a_confirmed_dispute_ends_only_the_disputed_tie(
     dispute(browser, account, malo)
     settle(build.settings, account, CONFIRM)
     ended = tie(account, malo)
-    assert ended.disputed_at is None
-    assert ended.ended_at == ended.excluded_at is not None
+    assert (closed_as(ended), ended.ended_at is None) == ({"excluded"}, False)
     assert reload_account(account).disabled_at is None
     report = printed(act, LYCEE, out)
     assert report["printed"] == 1
@@ -214,11 +213,11 @@ def test_a_dispute_is_settled_for_a_single_child(act: Run, browser: FlaskClient,
     account = build.never_activated(children=[malo, ines])
     dispute(browser, account, malo, ines)
     settle(build.settings, account, CONFIRM, child=malo)
-    assert disputes.is_disputed(account.id), "it stays closed"
+    assert db.session.get_one(Account, account.id, populate_existing=True).has_disputed_tie, "it stays closed"
     assert [notice[3] for notice in notices(account)] == [False], "the school has to decide about the other child"
     settle(build.settings, account, REJECT)
-    assert tie(account, malo).excluded_at is not None
-    assert (tie(account, ines).disputed_at, tie(account, ines).ended_at) == (None, None)
+    assert "excluded" in closed_as(tie(account, malo))
+    assert (closed_as(tie(account, ines)), tie(account, ines).ended_at) == (set(), None)
     assert [notice[3] for notice in notices(account)] == [True]
 
 
@@ -227,7 +226,7 @@ def test_a_school_settles_only_its_own_ties(act: Run, browser: FlaskClient, buil
     account = build.never_activated(children=[malo, ines])
     dispute(browser, account, malo, ines)
     settle(build.settings, account, REJECT, uai=LYCEE)
-    assert tie(account, malo).disputed_at is not None
+    assert "disputed" in closed_as(tie(account, malo))
     assert [(notice[0], notice[3]) for notice in notices(account)] == [(COLLEGE, False), (LYCEE, True)]
     with refused(Code.SETTLED):
         settle(build.settings, account, REJECT, uai=LYCEE)

@@ -5,12 +5,9 @@ from pathlib import Path
 
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import update
 
-from idp.accounts.models import Guardianship
-from idp.clock import now
-from idp.db import db
 from idp.families.refusals import Code
+from tests import closed
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.commands.conftest import Run
 from tests.commands.disputes import alarms, apply_change, dispute, notices, printed
@@ -60,9 +57,7 @@ def test_a_school_with_only_disputed_ties_is_notified_of_a_contested_email(act: 
     account = build.active(children=[malo, ines])
     change_email(enter(app.test_client(), account))
     apply_change(app, build, account)
-    theirs = (Guardianship.account_id == account.id, Guardianship.child_id == ines.id)
-    db.session.execute(update(Guardianship).where(*theirs).values(disputed_at=now()))
-    db.session.commit()
+    closed.dispute(account.id, children=[ines.id])
     former = app.test_client()
     submit(former, former.get(alarms(build, account)[-1]))
     assert {notice[0] for notice in notices(account) if notice[1] == "email_contested"} == {COLLEGE, LYCEE}

@@ -15,8 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 import idp.db
 from idp.accounts import directory
-from idp.accounts.closings import Merge
-from idp.accounts.models import Account
+from idp.accounts.models import Account, Merge
 from idp.audit import log
 from idp.clock import now
 from idp.db import UnitSession, db

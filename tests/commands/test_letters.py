@@ -13,8 +13,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 
 from idp.accounts import one_time_links
-from idp.accounts.closings import RemovalWarning
-from idp.accounts.models import Account
+from idp.accounts.models import Account, RemovalWarning
 from idp.accounts.one_time_links import LinkState, Purpose
 from idp.clock import now
 from idp.db import db

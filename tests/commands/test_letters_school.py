@@ -15,6 +15,7 @@ from idp.db import db, unit_of_work
 from idp.letters import printing, recipients
 from tests.activation.steps import ACTIVATION
 from tests.builders import COLLEGE, LYCEE, Build
+from tests.closed import dispute_tie
 from tests.commands.accounts import reload_account
 from tests.commands.conftest import Answer, Events, Run, check_refusal, read_json
 from tests.commands.families import before_typesetting, link, pages, parent, pupil, secret_on, usernames_on
@@ -91,7 +92,8 @@ def test_letters_go_to_present_parents_who_never_activated(act: Run, app: Flask,
     good = parent(build, child)
     active, disabled = build.active(children=[child]), parent(build, child, disabled_at=now())
     disputed, gone = parent(build, child), parent(build, child)
-    link(disputed, child).disputed_at = link(gone, child).ended_at = now()
+    link(gone, child).ended_at = now()
+    dispute_tie(link(disputed, child))
     db.session.commit()
     with post_office(app) as office:
         report = printed(act, out, "--renew")

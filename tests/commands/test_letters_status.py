@@ -17,7 +17,7 @@ from idp.letters import class_lists
 from idp.letters.class_lists import Reminded
 from idp.operations import letter_counts as counts
 from tests.builders import COLLEGE, LYCEE, Build
-from tests.closed import suspend
+from tests.closed import dispute_tie, suspend
 from tests.commands.conftest import Answer, Run, check_refusal, read_json
 from tests.commands.families import link, parent, pupil
 
@@ -49,7 +49,8 @@ def families(build: Build) -> None:
     parent(build, second)
     parent(build, sixth, disabled_at=now())
     disputed, gone = parent(build, sixth), parent(build, sixth)
-    link(disputed, sixth).disputed_at = link(gone, sixth).ended_at = now()
+    link(gone, sixth).ended_at = now()
+    dispute_tie(link(disputed, sixth))
     parent(build, pupil(build, "2de 7", LYCEE), sixth)
     left = pupil(build, "6e 1")
     parent(build, left)

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from idp.accounts import disputes, school_notices
-from idp.accounts.closings import Closing, Merge, RemovalWarning
-from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
+from idp.accounts import school_notices
+from idp.accounts.closings import Closing
+from idp.accounts.closings import Kind as ClosingKind
+from idp.accounts.models import Account, Child, Guardianship, Merge, RemovalWarning, SchoolNotice
 from idp.accounts.one_time_links import OneTimeLink
 from idp.accounts.school_notices import Kind
 from idp.audit.models import AuditEntry
@@ -28,6 +29,7 @@ from idp.rostering.models import ImportBatch, ImportIssue
 from idp.sessions.models import Session
 from idp.throttle.counters import ThrottleCounter
 from tests.builders import COLLEGE, LYCEE, PASSWORD, PROVISIONAL, Build
+from tests.closed import dispute, dispute_tie, exclude_tie, settle_dispute
 from tests.commands.accounts import wrong_tries
 from tests.commands.conftest import Answer, Events, Run, check_refusal, read_json
 from tests.commands.disputes import contested
@@ -70,8 +72,7 @@ def parent(app: Flask, build: Build, browser: FlaskClient) -> Account:
     tokens_for(browser, ent)
     notice = db.session.scalars(select(SchoolNotice)).one()
     notice.sentence, notice.settled_by = "Vu avec AUTRE-PARENT", "uid 7 (agent)"
-    dispute = db.session.get_one(Guardianship, (account.id, stranger.id))
-    dispute.disputed_at = now()
+    dispute(account.id, children=[stranger.id])
     keep(RemovalWarning(account_id=account.id))
     keep(OutboxMessage(kind="account.notice", payload={"notice": "compte_inactif", "account": str(account.id)}))
     return account
@@ -132,7 +133,7 @@ def test_settled_dispute_is_exported_without_data_of_others(app: Flask, act: Run
     account = contested(app, build, children=[child, stranger])
     reason = "Vu avec AUTRE-PARENT"
     settle(build.settings, account, REJECT, reason=reason)
-    db.session.get_one(Guardianship, (account.id, stranger.id)).disputed_at = now()
+    dispute(account.id, children=[stranger.id])
     db.session.commit()
     settle(build.settings, account, CONFIRM, reason=reason, child=stranger)
     origin = {"account_id": account.id, "ip": "198.51.100.9", "request_id": "ABCD"}
@@ -149,7 +150,7 @@ def test_settled_dispute_is_exported_without_data_of_others(app: Flask, act: Run
     )
     page, data = texts_of_export(act, account, tmp_path / "p.zip")
     for text in page, data:
-        for other in ("AUTRE-PARENT", "Ysolde", "ETRANGER", disputes.child_key(stranger), stranger.id.hex, "d1gest",
+        for other in ("AUTRE-PARENT", "Ysolde", "ETRANGER", stranger.key, stranger.id.hex, "d1gest",
                       "198.51.100.9", OLD):  # fmt: skip
             assert other not in text, other
         for own in ("203.0.113.7", NEW, "une autre adresse"):
@@ -163,7 +164,7 @@ def test_settled_dispute_is_exported_without_data_of_others(app: Flask, act: Run
         assert words in page
 
 
-@pytest.mark.parametrize("over", ["ended_at", "disputed_at", "excluded_at"])
+@pytest.mark.parametrize("over", ["ended_at", "disputed", "excluded"])
 def test_export_of_a_former_guardian_hides_the_current_school(
     act: Run, build: Build, tmp_path: Path, over: str
 ) -> None:
@@ -171,8 +172,11 @@ def test_export_of_a_former_guardian_hides_the_current_school(
     account = build.active(children=[build.child("Malo"), child])
     child.class_name, child.school.name = "1re G7", "Lycée des Acacias"
     tie = db.session.get_one(Guardianship, (account.id, child.id))
-    setattr(tie, over, now())
     tie.kinship = "42"
+    if over == "ended_at":
+        tie.ended_at = now()
+    else:
+        {"disputed": dispute_tie, "excluded": exclude_tie}[over](tie)
     keep(SchoolNotice(school_id=build.school(LYCEE).id, account_id=account.id, kind="not_guardian"))
     for text in texts_of_export(act, account, tmp_path / "p.zip"):
         for secret in ("Ysolde", "1re G7", "Acacias", LYCEE, child.student_id, child.id.hex):
@@ -180,7 +184,9 @@ def test_export_of_a_former_guardian_hides_the_current_school(
         assert "Malo" in text
     ties = next(part for part in opened(tmp_path / "p.zip")[1]["parts"] if part["table"] == "guardianship")["rows"]
     gone = next(row for row in ties if row["child_id"] is None)
-    assert {name for name, value in gone.items() if value is not None} == {over}
+    assert {name for name, value in gone.items() if value is not None} == (
+        {"ended_at"} if over != "disputed" else set()
+    )
 
 
 def test_export_never_overwrites_and_removes_a_failed_file(
@@ -203,7 +209,7 @@ def of_account(key: uuid.UUID) -> dict[str, int]:
 
 def test_erasure_keeps_only_the_documented_rows(act: Run, build: Build, parent: Account, events: Events) -> None:
     key, username = parent.id, parent.username
-    tie = db.session.scalars(select(Guardianship).where(Guardianship.disputed_at.is_not(None))).one()
+    tie = db.session.scalars(select(Guardianship).where(Guardianship.where_closed_as(ClosingKind.DISPUTED))).one()
     db.session.delete(tie)
     db.session.commit()
     merged = build.never_activated(disabled_at=now(), merge=Merge(into_id=key), children=[]).id
@@ -234,13 +240,15 @@ def test_tie_that_a_school_must_keep_shut_is_not_erased(act: Run, parent: Accoun
     before = of_account(parent.id)
     check_refusal(erase(act, parent.username), f"{parent.username} is in dispute")
     assert of_account(parent.id) == before
-    [tie] = db.session.scalars(select(Guardianship).where(Guardianship.disputed_at.is_not(None))).all()
-    tie.disputed_at, tie.ended_at, tie.excluded_at = None, now(), now()
-    db.session.commit()
+    settle_dispute(parent.id)
+    disputed = Child.family_name == "ETRANGER"
+    tie = db.session.scalars(
+        select(Guardianship).join(Child).where(disputed, Guardianship.account_id == parent.id)
+    ).one()
+    exclude_tie(tie)
     check_refusal(erase(act, parent.username), "take it out of its file")
-    [tie] = db.session.scalars(select(Guardianship).where(Guardianship.excluded_at.is_not(None))).all()
-    tie.disputed_at, tie.excluded_at = now(), None  # the pupil left before a decision
-    db.session.commit()
+    db.session.execute(update(Closing).where(Closing.kind == "excluded").values(ended_at=now()))
+    dispute_tie(tie)  # the pupil left before a decision
     assert erase(act, parent.username).code == 0
 
 

@@ -15,8 +15,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Connection, Engine, event, func, or_, select, text
 
-from idp.accounts.closings import RemovalWarning
-from idp.accounts.models import Account, SchoolNotice
+from idp.accounts.models import Account, RemovalWarning, SchoolNotice
 from idp.accounts.notices import NOTICE
 from idp.accounts.one_time_links import OneTimeLink
 from idp.activation.service import KeptPassword

@@ -9,8 +9,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import inspect, select
 
-from idp.accounts.closings import Merge
-from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
+from idp.accounts.models import Account, Child, Guardianship, Merge, SchoolNotice
 from idp.accounts.one_time_links import OneTimeLink
 from idp.audit.models import AuditEntry
 from idp.charter.models import CharterAcceptance

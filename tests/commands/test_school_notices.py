@@ -6,13 +6,14 @@ import pytest
 from sqlalchemy import select
 
 from idp.accounts import school_notices
-from idp.accounts.models import Account, Guardianship, School, SchoolNotice
+from idp.accounts.models import Account, School, SchoolNotice
 from idp.accounts.school_notices import Kind
 from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.families import acts
 from idp.families.refusals import Code
 from tests.builders import COLLEGE, Build, add_contest
+from tests.closed import dispute
 from tests.commands.conftest import Events, Run, read_json
 from tests.settlements import refused
 
@@ -51,7 +52,7 @@ def test_a_dispute_is_not_settled_by_its_notice(build: Build, events: Events, ki
     malo = build.child()
     account = build.active(children=[malo])
     if kind is Kind.NOT_GUARDIAN:
-        db.session.get_one(Guardianship, (account.id, malo.id)).disputed_at = now()
+        dispute(account.id, children=[malo.id])
     else:
         add_contest(account.id, now())
     key = written(account, kind, build.school())

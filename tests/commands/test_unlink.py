@@ -16,6 +16,7 @@ from idp.families import closing
 from idp.families.closing import Decision
 from idp.oidc.logout.back_channel import LOGOUT
 from tests.builders import COLLEGE, LYCEE, Build
+from tests.closed import closed_as, dispute_tie, exclude_tie
 from tests.commands.accounts import OPERATOR, living, reload_account, waiting
 from tests.commands.conftest import Events, Run
 from tests.commands.remains import DAY, purged
@@ -94,19 +95,17 @@ def test_closings_that_came_with_the_letter_go_back_and_later_disputes_do_not(ac
         return db.session.get_one(Guardianship, (account.id, pupils[name].id), populate_existing=True)
 
     came = now() - DAY
-    tie(other, "exclue").ended_at = tie(other, "exclue").excluded_at = came
-    db.session.commit()
+    exclude_tie(tie(other, "exclue"), since=came)
     wait(other, pupils["attend"].id)
     closing.close(other.id, Decision(reason="jugement", child=pupils["suspendu"].id))
     merged(build, mine, other)
     closing.close(mine.id, Decision(reason="jugement", child=pupils["suspendu depuis"].id))
-    tie(mine, "contesté").disputed_at = now()
-    tie(mine, "écarté").ended_at = tie(mine, "écarté").excluded_at = now()
-    db.session.commit()
+    dispute_tie(tie(mine, "contesté"))
+    exclude_tie(tie(mine, "écarté"))
     unlinked(act, other)
     assert children_of(mine) == []
     assert sorted(children_of(other)) == ["contesté", "écarté"]
-    assert (tie(other, "exclue").excluded_at, tie(other, "exclue").ended_at) == (came, came)
+    assert (closed_as(tie(other, "exclue")), tie(other, "exclue").ended_at) == ({"excluded"}, came)
     held = db.session.scalars(select(Closing).where(Closing.where_holding(now()))).all()
     assert {(row.account_id, row.child_id) for row in held} == {
         (other.id, pupils[name].id) for name in ("attend", "suspendu", "suspendu depuis")

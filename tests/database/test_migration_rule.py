@@ -190,7 +190,7 @@ def test_a_revision_that_breaks_the_rule_is_seen(phase: str, statement: str, *, 
     assert bool(faults(tree)) is refused
 
 
-_FIRST = "0001"
+_FIRST = "0002"
 """The newest revision until the first release: until then, the statements of this tree stand for its own."""
 
 

@@ -1,7 +1,9 @@
 import re
 import threading
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -16,11 +18,17 @@ from sqlalchemy import Engine, create_engine, inspect, make_url
 from sqlalchemy.pool import NullPool
 
 from idp import schema
+from idp.accounts.models import Child
+from idp.audit import log
+from idp.audit.events import DisputeSettled
 from idp.config import Settings
+from idp.db import db, unit_of_work
 from idp.operations.revisions import newest
 from idp.paths import MIGRATIONS
 from idp.tables import metadata
 from tests import next_release
+from tests.applications import lent
+from tests.builders import Build
 from tests.databases import settings_for
 
 
@@ -58,6 +66,66 @@ def test_downgrade_and_upgrade_restore_the_models(empty: Settings) -> None:
     for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions():  # each step down, then all, then up
         go_down(empty, str(script.down_revision or "base"))
     assert tables(empty) == {"alembic_version"}
+    schema.upgrade(empty)
+    assert differences(empty) == []
+
+
+_STATES = "SELECT child_id, disputed_at, excluded_at, was_excluded FROM guardianship ORDER BY child_id"
+_KINDS = "SELECT child_id, kind, begun_at, reason FROM closing WHERE ended_at IS NULL ORDER BY child_id, kind"
+
+
+def test_disputes_and_exclusions_are_carried_to_closings_and_back(empty: Settings) -> None:
+    schema.upgrade(empty)
+    with lent(empty, own=True) as app, app.app_context():
+        build = Build(empty)
+        names = ("open", "disputed", "excluded", "excluded before", "waiting")
+        pupils = {name: build.child(name).id for name in names}
+        account = build.active(children=[db.session.get_one(Child, key) for key in pupils.values()])
+        key, number = account.id, db.session.get_one(Child, pupils["excluded"]).student_id
+        settled = DisputeSettled(
+            account_id=key,
+            dispute="not_guardian",
+            outcome="confirm",
+            before="disputed",
+            after="excluded",
+            reason="jugement",
+            children=[number],
+        )
+        with unit_of_work():
+            log.record(settled)
+        db.session.remove()
+    go_down(empty, "0001")
+    moment = datetime(2026, 9, 1, 8, tzinfo=UTC)
+    changes = {
+        "disputed": "disputed_at = %(at)s",
+        "excluded": "excluded_at = %(at)s, ended_at = %(at)s",
+        "excluded before": "ended_at = %(at)s, was_excluded = true",
+    }
+    with psycopg.connect(empty.database_url.replace("+psycopg", "")) as connection:
+        for name, change in changes.items():
+            update = f"UPDATE guardianship SET {change} WHERE child_id = %(child)s"  # noqa: S608 - from the table above
+            connection.execute(update, {"at": moment, "child": pupils[name]})
+        connection.execute(
+            "INSERT INTO closing (id, account_id, child_id, reason, reference, begun_at, begun_by, sessions_ended, "
+            "ended_by, end_reason, kind) VALUES (%s, %s, %s, 'fichier', '', %s, '', 0, '', '', 'excluded')",
+            [uuid.uuid4(), key, pupils["waiting"], moment],
+        )
+        connection.commit()
+        former = connection.execute(_STATES).fetchall()
+        connection.commit()
+        schema.upgrade(empty)
+        rows = {child: rest for child, *rest in connection.execute(_KINDS)}
+        connection.commit()
+        go_down(empty, "0001")
+        assert connection.execute(_STATES).fetchall() == former
+        kept = connection.execute(_KINDS).fetchall()
+    assert rows == {
+        pupils["disputed"]: ["disputed", moment, ""],
+        pupils["excluded"]: ["excluded", moment, "jugement"],
+        pupils["excluded before"]: ["returned", moment, ""],
+        pupils["waiting"]: ["returned", moment, "fichier"],
+    }
+    assert kept == [(pupils["waiting"], "excluded", moment, "fichier")]
     schema.upgrade(empty)
     assert differences(empty) == []
 

@@ -26,8 +26,7 @@ from demo.families import (
 from demo.seed import in_order
 from demo.siecle_files import siecle_files
 from idp import opaque
-from idp.accounts.closings import Merge
-from idp.accounts.models import Account, Child, Guardianship, RosterAlias, School
+from idp.accounts.models import Account, Child, Guardianship, Merge, RosterAlias, School
 from idp.charter.models import CharterVersion
 from idp.clients.models import Client
 from idp.clock import day_of, now
@@ -37,6 +36,7 @@ from idp.letters.printing import PrintOrder
 from idp.oidc.models import SigningKey
 from idp.rostering.models import ImportBatch, ImportIssue
 from idp.sessions import models as _sessions  # noqa: F401 - its table is named by the protocol's
+from tests.closed import dispute_tie
 from tests.demo.house import House, account, count
 
 ISSUER = "http://127.0.0.1:8000"
@@ -143,7 +143,7 @@ def test_used_and_refused_letters_stay_so(house: House) -> None:
     used.activated_at, used.provisional_hash, used.generation = now(), None, used.generation + 1
     refused.provisional_hash, refused.generation = None, refused.generation + 1
     for link in refused.guardianships:
-        link.disputed_at = now()
+        dispute_tie(link)
     db.session.commit()
     letters = house.seed()
     assert {name for name, letter in letters.items() if not letter.usable} == {"n.leroy", "k.leroy"}

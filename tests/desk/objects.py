@@ -22,6 +22,7 @@ from idp.desk.staff.models import Role
 from idp.families import closing
 from idp.families.closing import Decision
 from idp.rostering.models import ImportBatch
+from tests.closed import dispute_tie
 from tests.desk.colleagues import Colleagues
 from tests.my_account.passkeys import store_passkey
 
@@ -134,7 +135,7 @@ def _proposed_change(colleagues: Colleagues, uai: str) -> Ids:
 def _notice(colleagues: Colleagues, uai: str) -> Ids:
     account = _guardian(colleagues, uai)
     for tie in account.guardianships:
-        tie.disputed_at = now()
+        dispute_tie(tie)
     db.session.commit()
     with unit_of_work():
         school_notices.add(Kind.NOT_GUARDIAN, account.id, [colleagues.build.school(uai).id])

@@ -22,7 +22,7 @@ from idp.outbox.queue import OutboxMessage
 from idp.throttle import guard
 from idp.throttle.limits import HEAD_CLOSINGS, SECRETARY_CLOSINGS, Budget
 from tests.builders import COLLEGE, LYCEE, Build
-from tests.closed import suspend
+from tests.closed import closed_as, settle_dispute, suspend
 from tests.desk.colleagues import Colleagues, post
 from tests.email_confirmation.post import text_of
 from tests.pages import form_token
@@ -64,7 +64,7 @@ def test_a_call_about_a_wrong_child_is_a_dispute_and_says_who_took_it(colleagues
     assert "quelqu’un a dit au nom de" in after
     assert "<dt>Appel pris par</dt><dd>Sylvie Marchand" in after
     assert "Corrigez aussi le fichier" in after
-    ties = {tie.child_id: tie.is_disputed for tie in db.session.get_one(Account, account.id).guardianships}
+    ties = {tie.child_id: "disputed" in closed_as(tie) for tie in db.session.get_one(Account, account.id).guardianships}
     assert ties == {malo.id: True, zoe.id: False}
     [entry] = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "guardianship.disputed"))
     assert (entry.details["by_telephone"], entry.details["desk"]["role"]) == (True, "secretary")
@@ -109,11 +109,11 @@ def test_the_head_alone_confirms_a_call_with_a_proof_and_not_the_own_one(colleag
     colleagues.age_proofs()
     assert other.get(f"{notice}/raison").headers["Location"].startswith("/preuve?")
     assert other.get(f"{notice}/rejet").status_code == 200
-    assert db.session.get_one(Guardianship, (account.id, malo.id)).is_disputed
+    assert "disputed" in closed_as(db.session.get_one(Guardianship, (account.id, malo.id)))
     colleagues.age_proofs(timedelta())
     assert post(other, f"{notice}/raison", sentence="vu avec la famille").status_code == 303
     db.session.expire_all()
-    assert db.session.get_one(Guardianship, (account.id, malo.id)).is_excluded
+    assert "excluded" in closed_as(db.session.get_one(Guardianship, (account.id, malo.id)))
     assert db.session.get_one(Account, account.id).disabled_at is not None
     mails = db.session.scalars(select(OutboxMessage.payload).where(OutboxMessage.kind == NOTICE)).all()
     assert {mail["notice"] for mail in mails} == {"compte_conteste", "lien_fini"}
@@ -184,11 +184,11 @@ def test_a_second_call_about_a_tie_waits_seven_days_or_the_head(colleagues: Coll
     notice = post(secretary, f"{path}/{malo.id}", "/", **CALL).headers["Location"].partition("?")[0]
     post(secretary, f"{notice}/rejet", sentence="vu avec la famille")
     assert "il y a moins de sept jours : seule la direction" in plain(post(secretary, f"{path}/{malo.id}", "/", **CALL))
-    assert not db.session.get_one(Account, account.id).guardianships[0].is_disputed
+    assert "disputed" not in closed_as(db.session.get_one(Account, account.id).guardianships[0])
     assert post(secretary, f"{path}/{zoe.id}", "/", **CALL).status_code == 303, "another tie is another call"
     assert post(colleagues.signed_in(Role.HEAD), f"{path}/{malo.id}", "/", **CALL).status_code == 303
     db.session.execute(update(SchoolNotice).values(settled_at=now() - timedelta(days=7)))
-    db.session.execute(update(Guardianship).values(disputed_at=None))
+    settle_dispute()
     db.session.commit()
     assert post(secretary, f"{path}/{malo.id}", "/", **CALL).status_code == 303
 

@@ -27,7 +27,7 @@ from idp.outbox.queue import OutboxMessage
 from idp.paths import STATIC
 from idp.throttle.counters import ThrottleCounter
 from tests.builders import LYCEE, Build
-from tests.closed import suspend
+from tests.closed import dispute_tie, suspend
 from tests.commands.families import link, parent, pupil
 from tests.desk.colleagues import Colleagues, post
 from tests.desk.paper import last_job
@@ -49,7 +49,7 @@ def waiting(build: Build) -> list[Account]:
     ]
     build.active(children=[child], family_name="CONFIRME")
     closed = build.active(children=[child], email=None, pending_email="d@exemple.fr", family_name="CONTESTE")
-    link(closed, child).disputed_at = now()
+    dispute_tie(link(closed, child))
     build.active(children=[pupil(build, "6e 2")], email=None, pending_email="z@exemple.fr", family_name="ZOLA")
     db.session.commit()
     return people
@@ -64,7 +64,7 @@ def test_the_board_counts_each_class_and_their_sum_by_one_statement(
     build.never_activated(children=[sixth], generation=1)
     build.never_activated(children=[second], provisional_expires_at=now() - timedelta(days=1), generation=1)
     parent(build, second)
-    link(parent(build, second), second).disputed_at = now()
+    dispute_tie(link(parent(build, second), second))
     build.active(children=[second], password_state=PasswordState.BLOCKED)
     parent(build, pupil(build, "2de 7", LYCEE))
     db.session.commit()

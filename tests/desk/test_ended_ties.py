@@ -10,6 +10,7 @@ from idp.desk.decisions.answers import OF_ENDED_TIE
 from idp.desk.decisions.words import Answer
 from idp.desk.staff.models import Role
 from tests.builders import Build
+from tests.closed import closed_as, settle_dispute
 from tests.desk.colleagues import Colleagues
 from tests.desk.test_notices import CHECKED, answered, disputed, noticed, plain, reloaded, tie_of
 
@@ -30,8 +31,8 @@ def test_a_disputed_tie_that_an_import_ended_is_answered_as_it_was(
     result = answered(browser, notice, answer)
     assert "avait déjà fini" in plain(browser.get(result.headers["Location"]))
     tie = tie_of(account)
-    assert (tie.disputed_at, tie.ended_at) == (None, ended), "the dispute does not return with the tie"
-    assert (tie.excluded_at is None) is (answer is Answer.WAS_WRONG)
+    assert ("disputed" in closed_as(tie), tie.ended_at) == (False, ended), "the dispute does not return with the tie"
+    assert ("excluded" in closed_as(tie)) is (answer is not Answer.WAS_WRONG)
     assert reloaded(notice).settled_at is not None
 
 
@@ -55,9 +56,9 @@ def test_an_answer_for_all_pupils_settles_the_ended_tie_too(
     assert answered(browser, notice, answer, child="tous").status_code == 303
     assert reloaded(notice).settled_at is not None
     confirms = answer is not Answer.REJECT
-    assert {name: (tie.is_unended, tie.disputed_at, tie.is_excluded) for name, tie in ties.items()} == {
-        "Malo": (not confirms, None, confirms),
-        "Zoé": (False, None, confirms),
+    assert {name: (tie.is_unended, closed_as(tie)) for name, tie in ties.items()} == {
+        "Malo": (not confirms, {"excluded"} if confirms else set()),
+        "Zoé": (False, {"excluded"} if confirms else set()),
     }
 
 
@@ -72,12 +73,12 @@ def test_an_answer_for_one_pupil_keeps_the_notice_open_for_the_other(
         browser.get(result.headers["Location"])
     )
     assert reloaded(notice).settled_at is None
-    assert {name for name, tie in ties.items() if tie.has_open_dispute} == {"Malo", "Zoé"} - {first}
-    assert [name for name, tie in ties.items() if tie.is_excluded] == [first]
+    assert {name for name, tie in ties.items() if "disputed" in closed_as(tie)} == {"Malo", "Zoé"} - {first}
+    assert [name for name, tie in ties.items() if "excluded" in closed_as(tie)] == [first]
     last = Answer.WAS_WRONG if first == "Malo" else Answer.REJECT
     assert answered(browser, notice, last).status_code == 303
     assert reloaded(notice).settled_at is not None
-    assert not [name for name, tie in ties.items() if tie.has_open_dispute]
+    assert not [name for name, tie in ties.items() if "disputed" in closed_as(tie)]
     assert ties["Malo"].is_unended is (first == "Zoé")
     assert not ties["Zoé"].is_unended
 
@@ -102,7 +103,7 @@ def test_a_new_guardian_who_may_enter_gets_a_letter(colleagues: Colleagues, buil
 
 def test_a_notice_whose_disputed_tie_is_gone_is_only_noted(colleagues: Colleagues, build: Build) -> None:
     account, notice = disputed(build)
-    tie_of(account).disputed_at = None
+    settle_dispute(account.id)
     db.session.commit()
     browser = colleagues.signed_in()
     assert browser.get(f"/signalements/{notice.id}/raison").status_code == 404

@@ -22,6 +22,7 @@ from idp.families import closing
 from idp.families.closing import Decision
 from idp.outbox.queue import OutboxMessage
 from tests.builders import LYCEE, Build
+from tests.closed import dispute, exclude, settle_dispute
 from tests.commands.accounts import wrong_tries
 from tests.desk.colleagues import Colleagues, post
 from tests.desk.test_notices import answered, disputed, noticed, plain
@@ -186,7 +187,7 @@ def test_passkeys_are_removed_with_a_reason(app: Flask, colleagues: Colleagues, 
 def test_a_disputed_account_is_not_unlocked(colleagues: Colleagues, build: Build) -> None:
     maeve, brother = build.child("Maëve"), build.child("Loïc")
     account = build.active(children=[maeve, brother])
-    next(tie for tie in account.guardianships if tie.child_id == maeve.id).disputed_at = now()
+    dispute(account.id, children=[maeve.id])
     db.session.commit()
     browser, path = colleagues.signed_in(Role.HEAD), f"/comptes/{account.id}"
     page = main_of(browser, path)
@@ -236,7 +237,7 @@ def test_a_closed_tie_is_said_wherever_a_colleague_looks(colleagues: Colleagues,
     child = build.child("Malo", "LEROY")
     suspended, excluded = build.active(children=[child]), build.active(children=[child])
     closing.close(suspended.id, Decision(reason="jugement", child=child.id, school=build.school()))
-    excluded.guardianships[0].ended_at = excluded.guardianships[0].excluded_at = now()
+    exclude(excluded.id)
     db.session.commit()
     wrong_tries(suspended.username)
     pages = [f"/familles/{child.id}", f"/comptes/{suspended.id}", f"/comptes/{excluded.id}"]
@@ -252,7 +253,7 @@ def test_a_closed_tie_is_said_wherever_a_colleague_looks(colleagues: Colleagues,
 
 def test_the_letter_of_a_wrong_child_is_dead_also_for_the_other_pupils(colleagues: Colleagues, build: Build) -> None:
     account, notice = disputed(build, build.child("Malo"), build.child("Zoé"))
-    account.guardianships[1].disputed_at = None
+    settle_dispute(account.id, children=[account.guardianships[1].child_id])
     db.session.commit()
     browser = colleagues.signed_in()
     after = plain(browser.get(answered(browser, notice, Answer.RIGHT).headers["Location"]))

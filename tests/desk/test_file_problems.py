@@ -7,7 +7,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import func, select, update
 
-from idp.accounts.models import Account, Guardianship, SchoolNotice
+from idp.accounts.models import Account, SchoolNotice
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
@@ -23,6 +23,7 @@ from idp.rostering.models import ImportBatch, ImportIssue
 from idp.rostering.reconcile.staging import Staging
 from idp.rostering.records import Record
 from tests.builders import COLLEGE, LYCEE
+from tests.closed import dispute
 from tests.desk.colleagues import Colleagues, post
 from tests.desk.school_files import checked, families, imported, key_of, row, send, sheet, shown, siecle, zipped
 from tests.desk.trial_jobs import do_all
@@ -105,7 +106,7 @@ def test_a_problem_about_a_call_names_the_pupil_before_and_after_the_import(
 ) -> None:
     head = colleagues.signed_in(Role.HEAD)
     imported(head, sheet(*families(3)))
-    db.session.execute(update(Guardianship).values(disputed_at=now()))
+    dispute()
     db.session.commit()
     _, page = checked(head, sheet(*families(3)))
     assert "tant que l’établissement n’a pas décidé. Élève : Léa FAMILLE1." in page

@@ -12,8 +12,7 @@ from sqlalchemy import text
 from werkzeug.test import TestResponse
 
 from idp.accounts import notices
-from idp.accounts.closings import Merge
-from idp.accounts.models import Account
+from idp.accounts.models import Account, Merge
 from idp.accounts.passwords.hasher import fold_provisional
 from idp.clock import PARIS, now
 from idp.db import db, retry_unit_of_work
@@ -27,7 +26,7 @@ from idp.services import services
 from idp.throttle import guard, limits
 from idp.throttle.guard import Granted
 from tests.builders import PASSWORD, PROVISIONAL, Build
-from tests.closed import suspend
+from tests.closed import dispute_tie, suspend
 from tests.desk.colleagues import Colleagues, post
 from tests.desk.paper import last_job, secret_on, take
 from tests.pages import form_token
@@ -167,7 +166,7 @@ def test_a_page_says_why_there_is_no_letter(
         case "disabled":
             account.disabled_at = now()
         case "disputed":
-            tie.disputed_at = now()
+            dispute_tie(tie)
         case "childless":
             tie.ended_at = tie.child.left_at = now()
         case "suspended":

@@ -6,7 +6,7 @@ from datetime import timedelta
 from flask import Flask
 from flask.testing import FlaskClient
 
-from idp.accounts.models import Account, Guardianship
+from idp.accounts.models import Account
 from idp.accounts.school_notices import Kind
 from idp.audit.events import AccountRead
 from idp.clock import now
@@ -21,6 +21,7 @@ from idp.letters.recipients import Skip
 from idp.outbox.queue import OutboxMessage
 from idp.rostering.models import ImportBatch, ImportIssue
 from tests.builders import COLLEGE, Build
+from tests.closed import dispute
 from tests.desk.colleagues import Colleagues
 from tests.desk.entries import write
 from tests.desk.test_notices import noticed
@@ -56,7 +57,7 @@ def rows(build: Build, colleagues: Colleagues, person: StaffAccount, account: Ac
     wait(build.active(children=[closed.guardianships[0].child]))
     settled = noticed(build, Kind.EMAIL_CONTESTED, people[0])
     settled.settled_at, settled.settled_by = now(), f"desk secretary {other.id}"
-    db.session.query(Guardianship).filter_by(account_id=people[1].id).update({"disputed_at": now()})
+    dispute(people[1].id)
     result = {
         "letters": 1,
         "skipped": {Skip.CHANGED.value: [str(people[0].id)], Skip.DISPUTED.value: [str(people[1].id)]},

@@ -24,6 +24,7 @@ from idp.families.closing import Decision
 from idp.operations.personal_data import rights
 from tests import forked
 from tests.builders import COLLEGE, LYCEE, Build
+from tests.closed import closed_as, dispute
 from tests.desk.colleagues import Colleagues, post
 from tests.pages import heading
 from tests.rows import each_row
@@ -49,9 +50,7 @@ def noticed(
 
 def disputed(build: Build, *children: Child) -> tuple[Account, SchoolNotice]:
     account = build.never_activated(children=list(children) or None, provisional_hash=None)
-    for tie in account.guardianships:
-        tie.disputed_at = now()
-    db.session.commit()
+    dispute(account.id)
     return account, noticed(build, Kind.NOT_GUARDIAN, account)
 
 
@@ -113,7 +112,7 @@ def test_a_wrong_child_ends_or_restores_the_tie(colleagues: Colleagues, build: B
     after = plain(browser.get(result.headers["Location"]))
     assert re.findall(r'<a class="btn[^>]*>([^<]+)</a>', after)[0].startswith(first)
     tie = tie_of(account)
-    assert (tie.disputed_at, tie.excluded_at is None) == (None, answer is Answer.REJECT)
+    assert closed_as(tie) == (set() if answer is Answer.REJECT else {"excluded"})
     [entry] = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "dispute.settled"))
     assert entry.details["reason"] == reloaded(notice).sentence
     assert entry.details["reason"].endswith(CHECKED)
@@ -128,7 +127,7 @@ def test_one_of_two_wrong_children_is_settled_and_the_notice_waits(colleagues: C
     assert "attend encore votre réponse" in plain(browser.get(result.headers["Location"]))
     answered(browser, notice, Answer.REJECT)
     db.session.expire_all()
-    assert {tie.child_id: tie.excluded_at is not None for tie in account.guardianships} == {
+    assert {tie.child_id: "excluded" in closed_as(tie) for tie in account.guardianships} == {
         malo.id: True,
         zoe.id: False,
     }

@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from idp.accounts.models import Account, Guardianship, SchoolNotice
+from idp.accounts.models import Account, SchoolNotice
 from idp.audit.models import AuditEntry
 from idp.clients.models import Client
 from idp.clock import now
@@ -25,6 +25,7 @@ from idp.outbox import queue
 from idp.personal import LEFT_OUT
 from idp.tables import metadata
 from tests.builders import COLLEGE, LYCEE, Build
+from tests.closed import dispute
 from tests.desk.colleagues import Colleagues, post
 from tests.pages import heading
 
@@ -167,7 +168,7 @@ def test_an_erasure_shows_what_stays_and_needs_the_word(build: Build, colleagues
 
 def test_a_person_in_dispute_stays_and_the_page_says_why(build: Build, colleagues: Colleagues) -> None:
     account, browser = build.active(), colleagues.signed_in(Role.DPO)
-    db.session.query(Guardianship).filter_by(account_id=account.id).update({"disputed_at": now()})
+    dispute(account.id)
     db.session.commit()
     path = f"/droits/{account.id}/effacement"
     assert '<form class="flow"' not in browser.get(path).get_data(as_text=True)

@@ -212,7 +212,7 @@ PATH = "/etablissement/mots-de-passe"
 
 def blocked(account: Account) -> bool:
     db.session.expire_all()
-    return db.session.get_one(Account, account.id).has_blocked_password
+    return bool(db.session.get_one(Account, account.id).has_blocked_password)
 
 
 def test_the_word_blocks_the_passwords_of_the_own_school_only(build: Build, colleagues: Colleagues) -> None:

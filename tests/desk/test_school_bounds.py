@@ -20,6 +20,7 @@ from idp.services import services
 from idp.throttle import guard, limits
 from idp.throttle.guard import Granted
 from tests.builders import COLLEGE, LYCEE
+from tests.closed import exclude_tie
 from tests.desk.colleagues import Colleagues
 from tests.desk.school_files import accepted, checked, families, imported, row, send, sheet, shown
 from tests.desk.test_suspension import text_of
@@ -322,7 +323,7 @@ def test_the_accounts_that_close_are_named(desk: Flask, colleagues: Colleagues) 
     moment = now()
     other = db.session.scalars(select(Account).where(Account.family_name == "AUTRE")).one()
     [tie] = other.guardianships
-    tie.disputed_at = tie.ended_at = tie.excluded_at = moment
+    exclude_tie(tie, since=moment)
     db.session.commit()
     _, page = checked(head, sheet(*both[1:]))
     assert "FAMILLE1 Marie" in page

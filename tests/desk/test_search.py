@@ -24,6 +24,7 @@ from idp.families import closing
 from idp.families.closing import Decision
 from idp.statements import index_only
 from tests.builders import LYCEE, Build
+from tests.closed import dispute_tie
 from tests.database.test_plans import _is_work, _walks
 from tests.desk.colleagues import Colleagues
 from tests.protocol.listening import listening
@@ -268,9 +269,9 @@ def test_a_row_shows_class_and_states(colleagues: Colleagues, families: dict[str
 
 def test_a_dispute_is_beside_the_pupil_whom_it_is_about(colleagues: Colleagues, build: Build) -> None:
     account = build.never_activated(children=[build.child("Abel", "ROUX"), build.child("Zoé", "ROUX")])
-    account.guardianships[0].disputed_at = now()
-    db.session.commit()
-    disputed = account.guardianships[0].child.given_name
+    tie = account.guardianships[0]
+    disputed = tie.child.given_name
+    dispute_tie(tie)
     rows = colleagues.signed_in().get("/recherche?q=roux").get_data(as_text=True).split("<tr>")[2:]
     for row in rows:
         tags = re.findall(r'class="tag \w+">([^<]+)<', row)

@@ -12,7 +12,7 @@ import pytest
 from flask import Flask
 
 from idp.accounts.credentials import PasswordState
-from idp.accounts.models import Account, Child, Guardianship, School
+from idp.accounts.models import Account, Child, School
 from idp.audit.models import AuditEntry
 from idp.clients.models import Client
 from idp.clock import now
@@ -26,7 +26,7 @@ from idp.families.standing import Group
 from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome
 from tests.builders import COLLEGE, LYCEE, Build
-from tests.closed import suspend
+from tests.closed import dispute, suspend
 from tests.desk.colleagues import Colleagues, post
 from tests.rows import each_row
 from tests.statements.lending import heard
@@ -52,7 +52,7 @@ def family(build: Build, **states: int) -> None:
                     build.never_activated(children=children, provisional_hash=None, provisional_expires_at=None)
                 case "disputed":
                     account = build.active(children=children, email="d@exemple.fr")
-                    db.session.query(Guardianship).filter_by(account_id=account.id).update({"disputed_at": now()})
+                    dispute(account.id)
                     db.session.commit()
 
 

@@ -150,7 +150,7 @@ def test_a_secretary_reads_the_same_of_everybody_who_waits(colleagues: Colleague
         page = main_of(text_of(secretary, f"/signalements/{notice}"))
         assert not [word for word in ("suspen", "À comparer", WHY) if word in page]
         pages.add(page.replace(account.id.hex, ""))
-        assert ("À comparer" in text_of(head, f"/signalements/{notice}")) is (why is not Wait.EXCLUDED)
+        assert ("À comparer" in text_of(head, f"/signalements/{notice}")) is (why is not Wait.RETURNED)
     assert len(pages) == 1
     assert "À comparer" not in text_of(secretary, "/signalements")
 

@@ -16,6 +16,7 @@ from idp.db import db
 from idp.outbox.queue import OutboxMessage
 from idp.sessions.ending import SESSIONS_ENDED
 from tests.builders import COLLEGE, LYCEE, PASSWORD, Build
+from tests.closed import contest, former_email
 from tests.email_confirmation.alarms import ASKS, CLOSED, DONE, alarms, confirm, stop, told_schools
 from tests.email_confirmation.post import html_of, post_office, text_of
 from tests.my_account.changes import (
@@ -50,7 +51,7 @@ def test_the_alarm_stops_a_change_that_waits(app: Flask, browser: FlaskClient, b
     [change], [alarm] = links(account, Purpose.CHANGE_EMAIL), alarms(build, account)
     assert "/mot-de-passe-oublie" in stop(app, alarm)
     row = reload_account(account)
-    assert (row.email, row.pending_email, row.contested_at) == (OLD, None, None)
+    assert (row.email, row.pending_email, contest(row.id)) == (OLD, None, None)
     assert row.has_blocked_password
     assert not one_time_links.is_alive(change)
     for client in (intruder, owner):
@@ -84,7 +85,7 @@ def test_an_applied_change_that_is_contested_closes_the_account(
         assert "Tilleuls" not in page
         row = reload_account(parent)
         assert (row.email, row.mailbox, row.pending_email) == (NEW, NEW, None)
-        assert (row.contested_at, row.contested_email) == (now(), OLD)
+        assert former_email(row.id) == OLD
         assert row.has_blocked_password
         assert not one_time_links.is_alive(reset)
         assert heading(follow(browser, browser.get("/mon-compte"))) == "Connexion"
@@ -130,12 +131,12 @@ def test_the_owners_alarm_and_an_intruders_one_leave_three_addresses_to_the_scho
         own, _, intruders, _ = alarms(build, parent)
         clock.shift(timedelta(minutes=2))
         stop(app, intruders, CLOSED)
-        assert reload_account(parent).contested_email == NEW
+        assert former_email(parent.id) == NEW
         clock.shift(timedelta(minutes=2))
         stop(app, own, CLOSED)
     row = reload_account(parent)
-    assert (row.email, row.contested_email) == ("troisieme@exemple.fr", None)
-    assert row.contested_at is not None
+    assert (row.email, former_email(row.id)) == ("troisieme@exemple.fr", None)
+    assert contest(row.id) is not None
 
 
 @pytest.mark.row("E-01")
@@ -186,7 +187,7 @@ def test_concurrent_clicks_act_once_and_all_see_the_result(
         forms.append(form(owner, owner.get(alarm)))
     assert sorted(answer["status"] for answer in at_once(build.settings, forms)) == [303, 303, 410, 410]
     row = reload_account(parent)
-    assert (row.email, row.contested_email, row.generation) == (NEW, OLD, 2)
+    assert (row.email, former_email(row.id), row.generation) == (NEW, OLD, 2)
     assert len(told_schools(parent)) == 1
     assert len(journal(parent, "email.change_contested")) == 1
 
@@ -210,8 +211,8 @@ def test_concurrent_alarm_and_confirmation_leave_the_account_consistent(
     for number, account in enumerate(accounts):
         row = reload_account(account)
         former, new = f"mere{number}@exemple.fr", f"voleur{number}@exemple.fr"
-        contested = row.contested_at is not None
-        assert (row.email, row.contested_email) == ((new, former) if contested else (former, None))
+        contested = contest(row.id) is not None
+        assert (row.email, former_email(row.id)) == ((new, former) if contested else (former, None))
         assert row.pending_email is None
         assert row.has_blocked_password
 
@@ -225,7 +226,7 @@ def test_the_alarm_stays_valid_after_the_intruders_change_of_password(
     confirm(app, build, parent)
     assert heading(change_password(browser)) == ACCOUNT
     stop(app, alarms(build, parent)[0], CLOSED)
-    assert reload_account(parent).contested_email == OLD
+    assert former_email(parent.id) == OLD
     assert heading(sign_in(browser, "/connexion", parent.username, CHOSEN)) == "Ce compte est fermé pour le moment"
 
 
@@ -246,7 +247,7 @@ def test_an_intruders_alarm_does_not_disable_the_owners_alarm(
         assert reload_account(parent).email == NEW
         clock.shift(timedelta(minutes=2))
         stop(app, own, CLOSED)
-        assert (reload_account(parent).email, reload_account(parent).contested_email) == (NEW, OLD)
+        assert (reload_account(parent).email, former_email(parent.id)) == (NEW, OLD)
         assert app.test_client().get(alarms(build, parent)[1]).status_code == 410
 
 
@@ -264,7 +265,7 @@ def test_the_owners_alarm_disables_the_younger_alarms(
         stop(app, own, CLOSED)
         dead = app.test_client().get(intruders)
         assert (dead.status_code, heading(dead)) == (410, DEAD)
-    assert reload_account(parent).contested_email == OLD
+    assert former_email(parent.id) == OLD
 
 
 @pytest.mark.row("E-03")
@@ -348,7 +349,7 @@ def test_an_alarm_of_a_shared_mailbox_leaves_the_password_and_closes_the_rest(
         assert "le mot de passe marche encore" in app.test_client().get(alarm).text
         stop(app, alarm, "Le changement est signalé")
         row = reload_account(account)
-        assert (row.email, row.contested_email, row.has_blocked_password) == (NEW, OLD, False)
+        assert (row.email, former_email(row.id), row.has_blocked_password) == (NEW, OLD, False)
         assert heading(follow(browser, browser.get("/mon-compte"))) == "Connexion", "sessions end"
         assert told_schools(account) == [(COLLEGE, "email_contested")]
         [mail] = office.deliver()[before:]
@@ -373,5 +374,5 @@ def test_a_shared_mailbox_that_is_right_ends_the_password(app: Flask, browser: F
     stop(app, alarms(build, account)[-1], "Le changement est signalé")
     settle(build.settings, account, CONFIRM)
     row = reload_account(account)
-    assert (row.email, row.contested_at) == (OLD, None)
+    assert (row.email, contest(row.id)) == (OLD, None)
     assert row.has_blocked_password

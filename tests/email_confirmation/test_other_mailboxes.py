@@ -11,8 +11,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from idp.accounts import one_time_links
-from idp.accounts.closings import Merge
-from idp.accounts.models import Account, School, SchoolNotice
+from idp.accounts.models import Account, Merge, School, SchoolNotice
 from idp.accounts.one_time_links import OneTimeLink, Purpose
 from idp.audit.models import AuditEntry
 from idp.clock import now

@@ -3,11 +3,11 @@
 from idp.accounts.models import Account
 from idp.accounts.school_notices import Kind
 from idp.audit.models import AuditEntry
-from idp.clock import now
 from idp.db import db
 from idp.families import acts
 from idp.families.refusals import Code
 from tests.builders import Build
+from tests.closed import dispute
 from tests.families.notices import noticed
 from tests.settlements import REASON, refused
 
@@ -36,7 +36,7 @@ def test_an_account_that_was_activated_meanwhile_keeps_its_password(build: Build
 
 def test_an_account_in_dispute_is_not_unlocked(build: Build) -> None:
     account = build.active()
-    account.guardianships[0].disputed_at = now()
+    dispute(account.id)
     db.session.commit()
     before = account.tries_counted_since
     with refused(Code.CLOSED_BY_DISPUTE):

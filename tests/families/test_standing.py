@@ -6,19 +6,18 @@ from datetime import timedelta
 from flask import Flask
 from sqlalchemy import select
 
-from idp.accounts.closings import Merge, RemovalWarning
 from idp.accounts.credentials import PasswordState
-from idp.accounts.models import Account
+from idp.accounts.models import Account, Merge, RemovalWarning
 from idp.clock import now
 from idp.db import db
 from idp.desk import words
 from idp.families.standing import Group, Standing, foremost, group_of, in_group, standings
 from tests.builders import Build
-from tests.closed import suspend
+from tests.closed import dispute, exclude, suspend
 
 
 def disputed(account: Account) -> Account:
-    account.guardianships[0].disputed_at = now()
+    dispute(account.id)
     db.session.commit()
     return account
 
@@ -33,7 +32,7 @@ def suspended(account: Account) -> Account:
 
 
 def excluded(account: Account) -> Account:
-    account.guardianships[0].excluded_at = account.disabled_at
+    exclude(account.id, since=account.disabled_at)
     db.session.commit()
     return account
 

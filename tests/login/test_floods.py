@@ -24,7 +24,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select, update
 
 from idp.accounts.credentials import PasswordState
-from idp.accounts.models import Account, Guardianship
+from idp.accounts.models import Account
 from idp.accounts.notices import RESET_REQUESTED
 from idp.audit.models import AuditEntry
 from idp.clock import now
@@ -35,6 +35,7 @@ from idp.sessions.models import Session
 from idp.throttle.counters import ThrottleCounter
 from tests import forked
 from tests.builders import PASSWORD, Build
+from tests.closed import dispute
 from tests.databases import SECRET, settings_for
 from tests.pages import heading, sign_in
 from tests.recovery.steps import answers, ask_password, journal, outbox
@@ -237,7 +238,7 @@ def _shut(build: Build, how: str) -> Account:
     if how in {"blocked", "contested"}:
         db.session.execute(update(Account).where(Account.id == account.id).values(password_state=PasswordState.BLOCKED))
     if how == "disputed":
-        db.session.execute(update(Guardianship).where(Guardianship.account_id == account.id).values(disputed_at=now()))
+        dispute(account.id)
     db.session.commit()
     return account
 

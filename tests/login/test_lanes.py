@@ -203,7 +203,7 @@ def test_an_operator_resets_the_rate_limit_of_the_parents_phone(app: Flask, pare
 @pytest.mark.row("Z-15")
 @pytest.mark.parametrize(
     ("transaction", "blocked"),
-    [("idp.login.admission.admit", False), ("idp.accounts.disputes.get_for_sign_in", True)],
+    [("idp.login.admission.admit", False), ("idp.accounts.directory.get_for_sign_in", True)],
     ids=["at once", "unit of work"],
 )
 def test_a_right_password_is_no_failure_when_the_database_is_unavailable(

@@ -25,7 +25,7 @@ from idp.passkeys.models import Passkey, PasskeyUser, SpentChallenge
 from idp.sessions.models import Session
 from tests.authenticator import Authenticator, key_of_parent, options
 from tests.builders import PASSWORD, Build
-from tests.closed import suspend
+from tests.closed import dispute, suspend
 from tests.my_account import steps
 from tests.my_account.passkeys import CHALLENGE, PAGE, answer_with, begin, owner, post, sign_in, stored
 from tests.my_account.steps import LAPTOP, PHONE, device, enter, is_in, text_of
@@ -256,7 +256,7 @@ def test_a_closed_account_sends_its_person_to_the_school(
     app: Flask, parent: Account, key: Authenticator, closed: str
 ) -> None:
     if closed == "disputed":
-        db.session.execute(update(Guardianship).values(disputed_at=now()))
+        dispute()
     else:
         suspend(parent.id)
     db.session.commit()

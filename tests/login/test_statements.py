@@ -25,6 +25,7 @@ from idp.services import services_of
 from idp.sessions.models import Session
 from idp.throttle.counters import ThrottleCounter
 from tests.builders import PASSWORD, Build, add_contest, commit
+from tests.closed import dispute
 from tests.database.messages import traced
 from tests.pages import form_token, heading, sign_in
 from tests.protocol.listening import Seen, fresh_connections, listening
@@ -87,8 +88,7 @@ def _contest(account: Account) -> None:
 
 
 def _dispute(account: Account) -> None:
-    tie = Guardianship.account_id == account.id
-    db.session.execute(update(Guardianship).where(tie).values(disputed_at=now()))
+    dispute(account.id)
 
 
 def _erase(account: Account) -> None:
@@ -263,8 +263,8 @@ def multiply(connection: psycopg.Connection[tuple[object, ...]]) -> None:
     )
     crowd(connection)
     connection.execute(
-        "INSERT INTO guardianship (account_id, child_id, rank, kinship, authority, was_excluded)"
-        " SELECT account.id, child.id, 0, '', 1, false FROM (SELECT id, row_number() OVER () AS n FROM account) account"
+        "INSERT INTO guardianship (account_id, child_id, rank, kinship, authority)"
+        " SELECT account.id, child.id, 0, '', 1 FROM (SELECT id, row_number() OVER () AS n FROM account) account"
         " JOIN (SELECT id, row_number() OVER () AS n FROM child WHERE length(student_id) < 5) child USING (n)"
     )
     connection.execute("ANALYZE guardianship")

@@ -12,11 +12,10 @@ from idp.audit.data_events import AccessClosed, AccessReopened
 from idp.audit.events import AccountChanged, AccountRead, DisputeSettled, LetterDrawn, LetterReissued
 from idp.audit.kinds import Event
 from idp.audit.registry_events import NoticeSettled
-from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.my_account import connections
 from tests.builders import PASSWORD, Build
-from tests.closed import suspend
+from tests.closed import dispute_tie, exclude_tie, suspend
 from tests.pages import sign_in
 
 
@@ -85,7 +84,7 @@ def test_a_reason_is_not_shown_to_the_person(build: Build, browser: FlaskClient)
     assert "secret-reason" not in page
 
 
-@pytest.mark.parametrize("state", ["suspended", "disputed_at", "excluded_at", "waited", "another's"])
+@pytest.mark.parametrize("state", ["suspended", "disputed", "excluded", "waited", "another's"])
 def test_an_act_about_one_tie_names_the_own_child_alone(build: Build, browser: FlaskClient, state: str) -> None:
     account, malo = build.active(children=[build.child("Malo")]), build.child("Malo")
     [tie] = account.guardianships
@@ -94,7 +93,7 @@ def test_an_act_about_one_tie_names_the_own_child_alone(build: Build, browser: F
     elif state == "waited":
         db.session.add(Closing(account_id=account.id, child_id=tie.child_id, reason="", begun_by="", kind="recognised"))
     elif state != "another's":
-        setattr(tie, state, now())
+        {"disputed": dispute_tie, "excluded": exclude_tie}[state](tie)
     db.session.commit()
     child = str(malo.id if state == "another's" else tie.child_id)
     write(AccessClosed(account_id=account.id, closing="x", child=child, reason="secret-reason"), "head")
@@ -102,7 +101,7 @@ def test_an_act_about_one_tie_names_the_own_child_alone(build: Build, browser: F
     write(AccessClosed(account_id=account.id, closing="y", reason="secret-reason"), "secretary")
     sign_in(browser, "/connexion", account.username, PASSWORD)
     page = browser.get("/mon-compte/sessions").get_data(as_text=True).replace("\u00a0", " ")
-    if state == "disputed_at":
+    if state == "disputed":
         assert "Mes connexions" not in page
         assert "pour Malo" not in str(connections.acts_of_others(account.id))
         return

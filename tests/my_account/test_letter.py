@@ -12,14 +12,15 @@ from sqlalchemy import select, update
 from werkzeug.test import TestResponse
 
 from idp.accounts import school_notices
-from idp.accounts.closings import Closing, Merge
-from idp.accounts.models import Account, Guardianship, SchoolNotice
+from idp.accounts.closings import Closing
+from idp.accounts.models import Account, Guardianship, Merge, SchoolNotice
 from idp.accounts.school_notices import Kind
 from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.families import admission
 from tests.activation.steps import open_activation
 from tests.builders import LYCEE, PASSWORD, PROVISIONAL, AtHome, Build, commit
+from tests.closed import closed_as, dispute, exclude
 from tests.email_confirmation.post import html_of, post_office
 from tests.email_confirmation.post import text_of as mail_text
 from tests.my_account.changes import at_once, form
@@ -130,7 +131,7 @@ def test_a_child_that_is_there_is_not_doubled(browser: FlaskClient, build: Build
 def test_a_letter_with_a_disputed_tie_joins_no_account(browser: FlaskClient, build: Build) -> None:
     disputed, new = build.child("Tom", uai=LYCEE), build.child("Inès", uai=LYCEE)
     mine, letter = build.active(), build.never_activated(children=[disputed, new])
-    commit(update(Guardianship).where(Guardianship.child_id == disputed.id).values(disputed_at=now()))
+    dispute(children=[disputed.id])
     enter(browser, mine)
     assert DONE not in text_of(add(browser, letter.username))
     assert ranks(mine) == [("Malo", 0)]
@@ -142,14 +143,12 @@ def test_a_merge_opens_no_tie_that_the_school_excluded(browser: FlaskClient, bui
     mine = build.active(children=[barred])
     letter = build.never_activated(children=[barred, excluded, new])
     for account, child in ((mine, barred), (letter, excluded)):
-        tie = Guardianship.account_id == account.id, Guardianship.child_id == child.id
-        db.session.execute(update(Guardianship).where(*tie).values(ended_at=now(), excluded_at=now()))
-    db.session.commit()
+        exclude(account.id, children=[child.id])
     enter(browser, mine)
     assert DONE in text_of(add(browser, letter.username))
     assert [child.given_name for child in read_account(mine).children] == ["Inès"]
     moved = db.session.get_one(Guardianship, (mine.id, excluded.id), populate_existing=True)
-    assert moved.excluded_at is not None, "the file that names the letter's key finds the exclusion"
+    assert "excluded" in closed_as(moved), "the file that names the letter's key finds the exclusion"
 
 
 def test_a_tie_that_waits_for_the_head_waits_for_the_other_account(browser: FlaskClient, build: Build) -> None:

@@ -11,6 +11,7 @@ from idp.accounts.models import Account
 from idp.clock import now
 from idp.db import db
 from tests.builders import HOME, Build
+from tests.closed import dispute_tie
 from tests.email_confirmation.post import html_of, post_office
 from tests.email_confirmation.post import text_of as mail_text
 from tests.my_account.steps import enter
@@ -53,7 +54,7 @@ def test_a_namesake_or_another_name_is_a_question(build: Build, mine: dict[str, 
     assert not surely_one_person(*pair(build, mine, other))
 
 
-@pytest.mark.parametrize("closed", ["", "ended_at", "disputed_at"])
+@pytest.mark.parametrize("closed", ["", "ended", "disputed"])
 def test_a_pupil_or_a_co_guardian_in_common_is_enough_while_nobody_disputes_it(build: Build, closed: str) -> None:
     malo, ines = build.child("Malo"), build.child("Inès")
     mother, letter = build.active(children=[malo]), build.never_activated(children=[ines])
@@ -61,8 +62,10 @@ def test_a_pupil_or_a_co_guardian_in_common_is_enough_while_nobody_disputes_it(b
     father = build.active(children=[malo, ines], given_name="Karim")
     same = build.never_activated(children=[malo])
     for tie in (father.guardianships[1], same.guardianships[0]):
-        if closed:
-            setattr(tie, closed, now())
+        if closed == "ended":
+            tie.ended_at = now()
+        elif closed:
+            dispute_tie(tie)
     db.session.commit()
     assert surely_one_person(mother, letter) is (not closed)
     assert surely_one_person(mother, same) is (not closed)

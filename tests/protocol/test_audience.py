@@ -17,16 +17,13 @@ from idp.clock import now
 from idp.db import db
 from idp.registration import registrations, rows
 from tests.builders import LYCEE, PASSWORD, Build, change_registration, commit
+from tests.closed import dispute, settle_dispute
 from tests.pages import follow, heading, submit
 from tests.protocol.flow import OFFLINE, code_for, posted_answer, refused, step_of, tokens_for
 from tests.relying_party import Attempt, RelyingParty
 
 NOT_THIS_ENT = "Vos enfants ne sont pas dans cet ENT"
 PAGE = "/authorize/autre-ent"
-
-
-def dispute(account: Account) -> None:
-    _set(account, disputed_at=now())
 
 
 def end(account: Account) -> None:
@@ -174,9 +171,9 @@ def test_a_dispute_that_is_rejected_lets_the_ent_go_on(
 ) -> None:
     # RFC 6749, 1.5.
     tokens = tokens_for(browser, own, scope=OFFLINE)
-    dispute(session)
+    dispute(session.id)
     refused(own.refresh(browser, tokens["refresh_token"]), "invalid_grant")
-    _set(session, disputed_at=None)
+    settle_dispute(session.id)
     assert own.refresh(browser, tokens["refresh_token"]).status_code == 200
 
 

@@ -8,9 +8,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import delete, update
 
-from idp.accounts.closings import Merge
 from idp.accounts.credentials import PasswordState
-from idp.accounts.models import Account
+from idp.accounts.models import Account, Merge
 from idp.accounts.one_time_links import OneTimeLink, Purpose
 from idp.clock import now
 from idp.config import Settings

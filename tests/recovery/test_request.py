@@ -6,15 +6,16 @@ import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 
 from idp.accounts.credentials import PasswordState
-from idp.accounts.models import Account, Guardianship
+from idp.accounts.models import Account
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
 from idp.services import services_of
-from tests.builders import Build, commit
+from tests.builders import Build
+from tests.closed import dispute
 from tests.email_confirmation.post import html_of, post_office, text_of
 from tests.pages import cookie_value, form_token, heading
 from tests.recovery.steps import (
@@ -62,8 +63,7 @@ def _typed(build: Build) -> dict[str, str]:
         ),
         "disputed": build.never_activated(school_email="dispute@exemple.fr"),
     }
-    disputed = Guardianship.account_id == accounts["disputed"].id
-    commit(update(Guardianship).where(disputed).values(disputed_at=now()))
+    dispute(accounts["disputed"].id)
     typed = {case: account.username for case, account in accounts.items()}
     return typed | {"unknown": "x.inconnu1234", "no identifier": "noemie@exemple.fr"}
 

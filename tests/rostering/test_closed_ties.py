@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from idp.accounts import school_notices
 from idp.accounts.closings import Closing
-from idp.accounts.models import Account, Child, School, SchoolNotice
+from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
 from idp.accounts.school_notices import Kind, Refusal
 from idp.clock import now
 from idp.db import db, unit_of_work
@@ -21,10 +21,11 @@ from idp.families.refusals import RefusedError
 from idp.operations.purge.unused_accounts import LONGEST_AFTER_DEPARTURE
 from idp.services import services
 from tests.builders import Build
+from tests.closed import dispute
 from tests.commands.conftest import Run
 from tests.rostering.aaf_school import COLLEGE, LYCEE, Parent, Pupil, Year
 from tests.rostering.seen import account, children_of, codes, imported
-from tests.rostering.test_disputed_ties import FATHER, excluded, set_ties
+from tests.rostering.test_disputed_ties import FATHER, excluded
 from tests.settlements import CONFIRM, REJECT, settle
 
 
@@ -110,7 +111,7 @@ MOTHER = ("9100000", "10", "1")
 
 def confirmed(key: str) -> None:
     """Do what the school does when it confirms all disputes of a parent, with the journal entry."""
-    set_ties(key, disputed_at=now())
+    dispute(account(key).id)
     settle(services().settings, account(key), CONFIRM)
 
 
@@ -277,11 +278,12 @@ def name(year: Year, pupil: str, key: str, names: tuple[str, str] | None = None)
 
 
 def waits() -> dict[str, str]:
-    """Return why each person waits, by the key of the file."""
+    """Return why each person whom a file names waits, by the key of the file."""
     rows = db.session.execute(
         select(Account.roster_key, Closing.kind)
         .join(Closing, Closing.account_id == Account.id)
-        .where(Closing.awaits_head)
+        .join(Guardianship, Guardianship.has_row())
+        .where(Closing.awaits_head, Guardianship.is_unended)
     )
     return {(key or "").rpartition(":")[2]: wait for key, wait in rows}
 

@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import delete, func, select, text, update
 
-from idp.accounts import directory, disputes, merging
+from idp.accounts import directory, merging
 from idp.accounts.models import Account, Child, Guardianship, RosterAlias, SchoolNotice
 from idp.audit.models import AuditEntry
 from idp.clock import now
@@ -19,7 +19,8 @@ from idp.db import Base, db, unit_of_work
 from idp.families import disputes as operators
 from idp.outbox.queue import OutboxMessage
 from idp.rostering.models import ImportBatch, ImportIssue
-from tests import forked
+from idp.sessions import closing
+from tests import closed, forked
 from tests.builders import PASSWORD, Build, commit
 from tests.closed import suspend
 from tests.commands.accounts import living
@@ -40,8 +41,8 @@ BOTH, MOTHER_ALONE = (("9100000", "10", "1"), (FATHER, "20", "1")), (("9100000",
 def dispute(key: str) -> Account:
     """Dispute all ties of an account, as the holder of its letter does."""
     person = account(key)
-    db.session.execute(update(Guardianship).where(Guardianship.account_id == person.id).values(disputed_at=now()))
-    disputes.revoke_credentials([person.id])
+    closed.dispute(person.id)
+    closing.revoke_credentials([person.id])
     db.session.commit()
     return person
 
@@ -58,7 +59,7 @@ def test_a_file_that_names_a_disputed_tie_keeps_the_dispute(act: Run, year: Year
     year.change(CHILD, group="5EME2")
     imported(act, year.write(folder))
     assert children_of(FATHER) == []
-    assert disputes.is_disputed(him.id)
+    assert db.session.get_one(Account, him.id, populate_existing=True).has_disputed_tie
 
 
 @pytest.mark.row("R-13")
@@ -67,11 +68,11 @@ def test_a_tie_ended_by_the_file_settles_the_dispute(act: Run, year: Year, folde
     imported(act, year.write(folder))
     him = account(FATHER)
     tie = Guardianship.account_id == him.id, Guardianship.rank == 0
-    commit(update(Guardianship).where(*tie).values(disputed_at=now()))
-    assert disputes.is_disputed(him.id)
+    closed.dispute_tie(*db.session.scalars(select(Guardianship).where(*tie)).all())
+    assert db.session.get_one(Account, him.id, populate_existing=True).has_disputed_tie
     year.change(CHILD, parents=MOTHER_ALONE)
     imported(act, year.write(folder))
-    assert not disputes.is_disputed(him.id)
+    assert not db.session.get_one(Account, him.id, populate_existing=True).has_disputed_tie
     year.add(Pupil("89", "Sœur", "FAMILLEAA", parents=BOTH))
     imported(act, year.write(folder))
     assert children_of(FATHER) == ["Frère", "Sœur"]
@@ -83,14 +84,14 @@ def test_a_returning_disputed_tie_closes_the_account_again(act: Run, year: Year,
     imported(act, year.write(folder))
     him = account(FATHER)
     tie = Guardianship.account_id == him.id, Guardianship.rank == 0
-    commit(update(Guardianship).where(*tie).values(disputed_at=now()))
+    closed.dispute_tie(*db.session.scalars(select(Guardianship).where(*tie)).all())
     year.change(CHILD, parents=MOTHER_ALONE)
     imported(act, year.write(folder))
     activate(him)
     generation = account(FATHER).generation
     year.change(CHILD, parents=BOTH)
     imported(act, year.write(folder))
-    assert disputes.is_disputed(him.id)
+    assert db.session.get_one(Account, him.id, populate_existing=True).has_disputed_tie
     assert account(FATHER).generation > generation, "what was issued meanwhile is dead"
     assert living(him) == 0
 
@@ -105,8 +106,7 @@ def test_a_dispute_opened_by_an_import_closes_the_account(
     imported(act, year.write(folder))
     him = account(FATHER)
     [here] = [tie for tie in him.guardianships if tie.child.school.uai == LYCEE]
-    here.disputed_at = now()
-    db.session.commit()
+    closed.dispute_tie(here)
     pupil = year.pupils.pop(CHILD)
     imported(act, year.write(folder), "--force")
     own = {"password_hash": build.hash(PASSWORD), "activated_at": now(), "email": "lui@exemple.fr"}
@@ -117,7 +117,7 @@ def test_a_dispute_opened_by_an_import_closes_the_account(
     assert living(him) == 1
     year.add(Pupil("89", "Sœur", "FAMILLEAA", uai=pupil.uai, parents=BOTH))
     imported(act, year.write(folder))
-    assert disputes.is_disputed(him.id)
+    assert db.session.get_one(Account, him.id, populate_existing=True).has_disputed_tie
     assert living(him) == 0
     assert ent.userinfo(phone, issued["access_token"]).status_code == 401
     assert ent.refresh(phone, issued["refresh_token"]).status_code == 400
@@ -157,7 +157,9 @@ def test_an_import_and_a_settlement_lock_in_the_same_order(
             operators._settle(settings, account, decision)
         _, err = run.communicate(timeout=60)
         assert run.returncode == 0, err[-2000:]
-    assert disputes.is_disputed(him.id), "the brother's tie was never settled"
+    assert db.session.get_one(Account, him.id, populate_existing=True).has_disputed_tie, (
+        "the brother's tie was never settled"
+    )
     assert children_of(FATHER) == ["Enfanta"]
 
 

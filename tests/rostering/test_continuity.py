@@ -7,10 +7,10 @@ from flask import Flask
 from sqlalchemy import select, update
 
 from idp.accounts import merging
-from idp.accounts.models import Account, Guardianship, SchoolNotice
-from idp.clock import now
+from idp.accounts.models import Account, SchoolNotice
 from idp.db import db
 from tests.builders import Build, commit
+from tests.closed import exclude
 from tests.commands.conftest import Run
 from tests.email_confirmation.post import post_office, text_of
 from tests.rostering import xml_files as xml
@@ -108,7 +108,7 @@ def test_a_parent_with_the_number_of_the_other_parent_keeps_the_account(act: Run
 
 def test_an_excluded_parent_does_not_return_under_the_number_of_the_other(act: Run, build: Build, folder: Path) -> None:
     marie, paul = known_to(act, build, folder, MARIE, PAUL)
-    commit(update(Guardianship).where(Guardianship.account_id == paul.id).values(excluded_at=now(), ended_at=now()))
+    exclude(paul.id)
     report = imported(act, written(folder, PAUL.but(number="1"), PAUL), "--force")
     assert codes(report).count("keys_exchanged") == 1
     assert report["accounts"]["created"] == 0

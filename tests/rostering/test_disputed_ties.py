@@ -1,5 +1,6 @@
 """What an import makes of ties that a person disputed, and of those that the school then excluded."""
 
+import uuid
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from idp.clock import now
 from idp.db import db
 from idp.operations.purge import unused_accounts
 from tests.builders import Build, commit
+from tests.closed import closed_as, dispute, exclude, settle_dispute
 from tests.commands.conftest import Run
 from tests.rostering.aaf_school import COLLEGE, LYCEE, Pupil, Year, modify, write
 from tests.rostering.by_names import FIRST, of_name, written
@@ -29,9 +31,12 @@ def set_ties(key: str, *children: str, **values: datetime | None) -> None:
     commit(ties.values(**values).execution_options(synchronize_session=False))
 
 
+def _children(*names: str) -> list[uuid.UUID]:
+    return list(db.session.scalars(select(Child.id).where(Child.given_name.in_(names)))) if names else []
+
+
 def excluded(key: str, *children: str) -> None:
-    moment = now()
-    set_ties(key, *children, disputed_at=moment, ended_at=moment, excluded_at=moment)
+    exclude(account(key).id, children=_children(*children))
 
 
 def tie(key: str, child: str) -> Guardianship:
@@ -51,7 +56,7 @@ def test_an_excluded_tie_stays_ended_while_the_file_still_names_it(act: Run, yea
     for _ in range(2):
         assert codes(imported(act, folder)).count("tie_excluded") == 1
         assert children_of(FATHER) == []
-        assert tie(FATHER, "Enfanta").excluded_at is not None
+        assert "excluded" in closed_as(tie(FATHER, "Enfanta"))
     day = folder.parent / "delta"
     write(day / "ENT_Delta_Eleve_0000.xml", [modify("Eleve", "9200000", {"ENTEleveClasses": ["52001$3EME2"]})])
     imported(act, day)
@@ -76,7 +81,7 @@ def test_an_excluded_tie_waits_for_the_head_when_its_record_changes(
     assert codes(report).count("guardian_waits") == 1
     assert children_of(FATHER) == []
     opened = tie(FATHER, "Enfanta")
-    assert (opened.excluded_at, opened.disputed_at, opened.ended_at) == (None, None, None)
+    assert (closed_as(opened), opened.ended_at) == ({"returned"}, None)
     assert account(FATHER).disabled_at is None, "shut by a file, opened by a file"
 
 
@@ -92,7 +97,7 @@ def test_an_added_or_removed_column_does_not_readmit_a_tie(
     report = imported(act, year.write(folder))
     assert (codes(report).count("tie_excluded"), codes(report).count("guardian_waits")) == (1, 0)
     assert children_of(FATHER) == []
-    assert tie(FATHER, "Enfanta").excluded_at is not None
+    assert "excluded" in closed_as(tie(FATHER, "Enfanta"))
 
 
 def test_an_exclusion_ends_when_the_file_omits_the_tie(act: Run, year: Year, folder: Path) -> None:
@@ -101,7 +106,7 @@ def test_an_exclusion_ends_when_the_file_omits_the_tie(act: Run, year: Year, fol
     year.change("9200000", parents=(("9100000", "10", "1"),))
     assert "tie_excluded" not in codes(imported(act, year.write(folder), "--force"))
     ended = tie(FATHER, "Enfanta")
-    assert (ended.excluded_at, ended.disputed_at, ended.ended_at is None) == (None, None, False)
+    assert (closed_as(ended), ended.ended_at is None) == ({"returned"}, False)
 
 
 def test_an_unreadable_link_keeps_the_exclusion(act: Run, year: Year, folder: Path) -> None:
@@ -109,7 +114,7 @@ def test_an_unreadable_link_keeps_the_exclusion(act: Run, year: Year, folder: Pa
     excluded(FATHER)
     year.change("9200000", parents=(("9100000", "10", "1"), (FATHER, "20", "?")))
     imported(act, year.write(folder))
-    assert tie(FATHER, "Enfanta").excluded_at is not None
+    assert "excluded" in closed_as(tie(FATHER, "Enfanta"))
 
 
 def test_a_parent_with_only_excluded_ties_has_no_child(act: Run, year: Year, folder: Path) -> None:
@@ -129,7 +134,7 @@ def test_a_parent_with_only_excluded_ties_has_no_child(act: Run, year: Year, fol
 def test_purge_keeps_the_exclusions_of_the_school(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
     excluded(FATHER)
-    set_ties(FATHER, disputed_at=None)
+    settle_dispute(account(FATHER).id)
     imported(act, folder)
     long_ago = now() - unused_accounts.DISABLED_KEPT - timedelta(days=1)
     set_ties(FATHER, ended_at=long_ago)
@@ -151,7 +156,7 @@ def test_an_excluded_only_guardian_is_not_reported_as_missing(act: Run, year: Ye
 
 def test_a_disputed_tie_stays_disputed_and_the_report_shows_it(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
-    set_ties(FATHER, disputed_at=now())
+    dispute(account(FATHER).id)
     [issue] = [issue for issue in imported(act, folder)["issues"] if issue["code"] == "tie_disputed"]
     assert (issue["severity"], issue["key"]) == ("warning", f"aaf:{FATHER}")
     assert issue["message"].startswith(
@@ -162,13 +167,13 @@ def test_a_disputed_tie_stays_disputed_and_the_report_shows_it(act: Run, year: Y
     assert "n’est pas représentante légale" in answer.err
     year.change("9200000", parents=(("9100000", "10", "1"), (FATHER, "39", "1")))
     imported(act, year.write(folder))
-    assert tie(FATHER, "Enfanta").disputed_at is not None
+    assert "disputed" in closed_as(tie(FATHER, "Enfanta"))
     assert children_of(FATHER) == []
 
 
 def test_a_disputed_tie_of_a_key_of_names_is_reported_by_line(act: Run, folder: Path) -> None:
     imported(act, written(folder, FIRST))
-    commit(update(Guardianship).values(disputed_at=now()))
+    dispute()
     report = imported(act, folder)
     assert [(issue["code"], issue["line"]) for issue in report["issues"] if "tie" in issue["code"]] == [
         ("tie_disputed", 2)
@@ -178,7 +183,7 @@ def test_a_disputed_tie_of_a_key_of_names_is_reported_by_line(act: Run, folder: 
 
 def test_a_parent_who_disputed_every_child_of_a_school_gets_no_other_there(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
-    set_ties(FATHER, disputed_at=now())
+    dispute(account(FATHER).id)
     year.add(sister(year.pupils["9200000"].uai))
     imported(act, year.write(folder))
     assert children_of("9100000") == ["Enfanta", "Sœur"]
@@ -190,7 +195,7 @@ def test_a_parent_who_disputed_every_child_of_a_school_gets_no_other_there(act: 
 
 def test_the_open_notice_also_names_the_next_child(act: Run, year: Year, folder: Path, build: Build) -> None:
     imported(act, year.write(folder))
-    set_ties(FATHER, disputed_at=now())
+    dispute(account(FATHER).id)
     first = tie(FATHER, "Enfanta")
     db.session.add(
         SchoolNotice(
@@ -207,7 +212,7 @@ def test_the_open_notice_also_names_the_next_child(act: Run, year: Year, folder:
 
 def test_a_dispute_concerns_one_school(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
-    set_ties(FATHER, disputed_at=now())
+    dispute(account(FATHER).id)
     other = COLLEGE if year.pupils["9200000"].uai == LYCEE else LYCEE
     year.add(sister(other))
     imported(act, year.write(folder))
@@ -219,7 +224,7 @@ def test_a_parent_who_disputed_one_of_several_children_gets_the_next(act: Run, y
     uai = year.pupils["9200000"].uai
     year.add(Pupil("87", "Frère", "FAMILLEAA", uai=uai, parents=((FATHER, "20", "1"),)))
     imported(act, year.write(folder))
-    set_ties(FATHER, "Enfanta", disputed_at=now())
+    dispute(account(FATHER).id, children=_children("Enfanta"))
     year.add(sister(uai))
     imported(act, year.write(folder))
     assert children_of(FATHER) == ["Frère", "Sœur"]
@@ -235,10 +240,10 @@ def test_a_settled_dispute_allows_the_next_child(act: Run, year: Year, folder: P
 
 def test_an_open_dispute_remains_after_the_child_leaves(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
-    set_ties(FATHER, disputed_at=now())
+    dispute(account(FATHER).id)
     uai = year.pupils.pop("9200000").uai
     imported(act, year.write(folder), "--force")
     year.add(sister(uai))
     imported(act, year.write(folder))
     assert children_of(FATHER) == []
-    assert tie(FATHER, "Sœur").disputed_at is not None
+    assert "disputed" in closed_as(tie(FATHER, "Sœur"))

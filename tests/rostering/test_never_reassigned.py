@@ -10,7 +10,7 @@ from flask import Flask
 from sqlalchemy import Table, func, select, true, update
 
 from idp.accounts import merging, one_time_links
-from idp.accounts.models import Account, Guardianship, RosterAlias, School, SchoolNotice
+from idp.accounts.models import Account, RosterAlias, School, SchoolNotice
 from idp.accounts.one_time_links import LinkState, OneTimeLink, Purpose
 from idp.accounts.school_notices import Kind
 from idp.audit.models import AuditEntry
@@ -24,6 +24,7 @@ from idp.rostering.records import Format
 from idp.rostering.write import opening
 from idp.sessions.models import Session
 from tests.builders import PASSWORD, Build, commit
+from tests.closed import dispute
 from tests.commands.conftest import Run
 from tests.email_confirmation.post import post_office, text_of
 from tests.pages import heading, sign_in
@@ -286,7 +287,7 @@ def test_a_namesake_without_an_account_does_not_take_the_key(act: Run, build: Bu
 
 def test_a_new_account_does_not_replace_a_disputed_tie(act: Run, build: Build, folder: Path) -> None:
     imported(act, written(folder, FIRST))
-    commit(update(Guardianship).values(disputed_at=now()))
+    dispute()
     moved = FIRST.replace("1 rue A;59990;Rivebelle", "9 rue Z;59992;Valdoux")
     assert imported(act, written(folder, moved))["accounts"]["created"] == 0
     assert of_name("MARTIN")[0].children == []

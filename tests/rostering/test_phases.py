@@ -39,6 +39,7 @@ from idp.services import services
 from tests import forked
 from tests.architecture.tree import modules, parsed, shown
 from tests.builders import commit
+from tests.closed import exclude
 from tests.commands.conftest import Run
 from tests.commands.processes import environment
 from tests.databases import postgresql_copy, settings_for
@@ -127,8 +128,7 @@ def import_everything(act: Run, year: Year, folder: Path) -> None:
     [holder, excluded] = [account(key).id for key in ("9100000", "9150000")]
     db.session.add(RosterAlias(roster_key="aaf:77", account_id=holder))
     db.session.add(RetiredName(trace=retired.join_key("78")))
-    values = {"ended_at": now(), "disputed_at": now(), "excluded_at": now()}
-    commit(update(Guardianship).where(Guardianship.account_id == excluded).values(**values))
+    exclude(excluded)
     year.add(*(Parent(key) for key in ("77", "78", "80", "81")), Pupil("82", group=""))
     year.add(Pupil("79", parents=tuple((key, "10", "1") for key in ("77", "78", "80", "81", "83"))))
     year.change("9100001", given="Julie", mail="none").change("9150000", mail="none")

@@ -5,15 +5,14 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from idp.accounts import merging as account_merging
-from idp.accounts.closings import Merge
-from idp.accounts.models import Account, Child, Guardianship
-from idp.clock import now
+from idp.accounts.models import Account, Child, Merge
 from idp.config import Settings
 from idp.db import db
 from idp.families import merging
+from tests.closed import dispute
 from tests.commands.conftest import Run
 from tests.rostering.aaf_school import COLLEGE, LYCEE, Parent, Pupil, Year, add, delete, modify, write
 from tests.rostering.seen import account, children_of, codes, imported, state
@@ -332,7 +331,7 @@ def test_the_same_name_with_another_date_is_another_pupil(act: Run, folder: Path
 def test_a_corrected_date_keeps_the_pupil_and_the_ties_and_a_later_namesake_is_new(act: Run, folder: Path) -> None:
     imported(act, onde(folder, [(YOUNGER, "CP A")], (ANNE,)), "--school", COLLEGE)
     known = malos()[YOUNGER].id
-    db.session.execute(update(Guardianship).where(Guardianship.child_id == known).values(disputed_at=now()))
+    dispute(children=[known])
     db.session.commit()
     imported(act, onde(folder, BOTH[:1], (ANNE,)), "--school", COLLEGE)
     assert (malos()[ELDER].id, ties()) == (known, {"Anne": []})

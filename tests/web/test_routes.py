@@ -8,18 +8,17 @@ from http import HTTPStatus
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import update
 from werkzeug.test import TestResponse
 
-from idp.accounts.closings import Merge
 from idp.accounts.credentials import PasswordState
-from idp.accounts.models import Account, Guardianship
+from idp.accounts.models import Account, Merge
 from idp.accounts.passwords.hasher import fold_username
 from idp.app import create_app
 from idp.clock import now
 from idp.db import release_connection
 from idp.throttle import guard, limits
-from tests.builders import PASSWORD, Build, commit
+from tests.builders import PASSWORD, Build
+from tests.closed import dispute
 from tests.databases import NOWHERE, settings_for
 from tests.pages import form_token, heading, sign_in
 from tests.rows import each_row
@@ -254,7 +253,7 @@ def _merged(build: Build) -> Person:
 
 def _disputed(build: Build) -> Person:
     account = build.never_activated(school_email="dispute@exemple.fr")
-    commit(update(Guardianship).values(disputed_at=now()).where(Guardianship.account_id == account.id))
+    dispute(account.id)
     return _of(account, "dispute@exemple.fr")
 
 

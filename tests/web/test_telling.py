@@ -3,19 +3,19 @@
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import select, update
+from sqlalchemy import select
 from werkzeug.test import TestResponse
 
-from idp.accounts.models import Account, Guardianship, SchoolNotice
+from idp.accounts.models import Account, SchoolNotice
 from idp.accounts.one_time_links import Purpose
 from idp.accounts.school_digest import DIGESTS, DIGESTS_PERIOD
-from idp.clock import now
 from idp.db import db
 from idp.outbox.worker import Worker
 from idp.services import services_of
 from idp.web.telling import Tellable, on_page, sentence
 from tests.activation.steps import open_activation
-from tests.builders import COLLEGE, LYCEE, PASSWORD, PROVISIONAL, Build, commit
+from tests.builders import COLLEGE, LYCEE, PASSWORD, PROVISIONAL, Build
+from tests.closed import dispute
 from tests.email_confirmation.post import html_of, post_office, text_of
 from tests.my_account.changes import (
     CHOSEN,
@@ -204,7 +204,7 @@ def test_new_password_after_recovery_sends_a_mail(app: Flask, browser: FlaskClie
 def test_no_new_letter_is_promised_while_a_tie_is_disputed(browser: FlaskClient, build: Build) -> None:
     build.school().phone = "03 53 01 40 40"
     account = build.active()
-    commit(update(Guardianship).values(disputed_at=now()))
+    dispute()
     page = sign_in(browser, "/connexion", account.username, PASSWORD)
     assert heading(page) == "Ce compte est fermé pour le moment"
     assert "nouveau courrier" not in page.text

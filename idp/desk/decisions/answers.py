@@ -8,6 +8,7 @@ from flask_babel import lazy_gettext as _l
 from sqlalchemy import select
 
 from idp.accounts import school_notices
+from idp.accounts.closings import Kind as ClosingKind
 from idp.accounts.closings import Wait
 from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
 from idp.accounts.school_notices import Kind
@@ -28,9 +29,10 @@ _RECOGNISED = _l(
     "Votre fichier ajoute %(name)s aux responsables de %(children)s. C’est le nom d’une personne dont "
     "l’établissement a fermé l’accès. En attendant la direction, %(name)s n’a ni accès à l’élève, ni courrier."
 )
-_EXCLUDED = _l(
-    "L’établissement avait confirmé que %(name)s n’est pas responsable de %(children)s. Votre fichier dit maintenant "
-    "autre chose, ou nomme de nouveau cette personne. En attendant la direction, elle n’a pas accès à l’élève."
+_RETURNED = _l(
+    "L’établissement avait fermé l’accès de %(name)s à %(children)s, ou confirmé que ce n’est pas un responsable. "
+    "Votre fichier dit maintenant autre chose, ou nomme de nouveau cette personne. En attendant la direction, elle n’a "
+    "pas accès à l’élève."
 )
 _IS_SAME_PERSON = _l(
     "Est-ce cette personne ? Regardez le motif et le document de la suspension : vaut-elle aussi pour cet élève ? "
@@ -137,12 +139,14 @@ def _in_dispute(notices: Collection[SchoolNotice]) -> set[uuid.UUID]:
     disputed = (
         select(Guardianship.account_id, Child.school_id)
         .join(Child, Child.id == Guardianship.child_id)
-        .where(Guardianship.account_id.in_(keys), Guardianship.is_disputed)
+        .where(
+            Guardianship.account_id.in_(keys),
+            Guardianship.is_unended,
+            Guardianship.where_closed_as(ClosingKind.DISPUTED),
+        )
     )
     ties = {(Kind.NOT_GUARDIAN.value, account_id, school_id) for account_id, school_id in db.session.execute(disputed)}
-    contested = set(
-        db.session.scalars(select(Account.id).where(Account.id.in_(keys), Account.contested_at.is_not(None)))
-    )
+    contested = set(db.session.scalars(select(Account.id).where(Account.id.in_(keys), Account.has_contested_email)))
     return {
         notice.id
         for notice in notices
@@ -194,8 +198,8 @@ def words_of(notice: SchoolNotice, state: State) -> Words:
     match state.wait:
         case Wait.RECOGNISED:
             return replace(words, meaning=_RECOGNISED, check=_IS_SAME_PERSON)
-        case Wait.EXCLUDED:
-            return replace(_of_check(words), meaning=_EXCLUDED)
+        case Wait.RETURNED:
+            return replace(_of_check(words), meaning=_RETURNED)
         case _:
             return words
 
@@ -246,7 +250,7 @@ def given(notice: SchoolNotice) -> Answer | None:
 
 def disputed_ties(notice: SchoolNotice) -> Sequence[Guardianship]:
     """Return the ties of the account to pupils of the notice's school that are in dispute, also if they have ended."""
-    return disputes.open_disputes(notice.account_id, notice.school_id)
+    return disputes.in_dispute(notice.account_id, notice.school_id)
 
 
 @dataclass(frozen=True)
@@ -276,11 +280,7 @@ def settle(settings: Settings, notice: SchoolNotice, reply: Reply) -> None:
         RefusedError: somebody else was first (`SETTLED`), or the account does not allow the answer any more.
     """
     kind = Kind(notice.kind)
-    if reply.answer in OF_ENDED_TIE or _is_of_ended_tie(notice, reply):
-        decision = _decision(notice, kind, reply)
-        confirms = decision.outcome is Outcome.CONFIRM
-        disputes.settle_ended(notice, decision.reason, decision.child, confirms=confirms)
-    elif _in_dispute([notice]):
+    if reply.answer in OF_ENDED_TIE or _in_dispute([notice]) or _with_ended_ties([notice]):
         disputes.settle(settings, notice.account_id, _decision(notice, kind, reply))
     elif kind is Kind.NAME_IN_DOUBT and reply.answer is Answer.RIGHT:
         acts.rename(notice.account_id, dict(reply.names or {}), reply.kept, notice.id)
@@ -299,11 +299,6 @@ def settle(settings: Settings, notice: SchoolNotice, reply: Reply) -> None:
             acts.settle_notice(notice.id, reply.kept)
 
 
-def _is_of_ended_tie(notice: SchoolNotice, reply: Reply) -> bool:
-    ties = disputed_ties(notice) if reply.child and notice.kind == Kind.NOT_GUARDIAN.value else ()
-    return any(tie.child_id == reply.child and not tie.is_unended for tie in ties)
-
-
 def _decision(notice: SchoolNotice, kind: Kind, reply: Reply) -> Decision:
     return Decision(
         outcome=Outcome.REJECT if reply.answer in _REJECTIONS else Outcome.CONFIRM,
@@ -311,4 +306,5 @@ def _decision(notice: SchoolNotice, kind: Kind, reply: Reply) -> Decision:
         kind=kind,
         child=reply.child,
         school=db.session.get_one(School, notice.school_id),
+        of_ended=reply.answer in OF_ENDED_TIE,
     )

@@ -11,6 +11,7 @@ from flask_babel import lazy_gettext as _l
 
 from idp.accounts import directory, school_notices
 from idp.accounts.closings import Closing
+from idp.accounts.closings import Kind as ClosingKind
 from idp.accounts.models import Account, Guardianship, School
 from idp.accounts.school_notices import Kind
 from idp.audit import log
@@ -232,13 +233,12 @@ def closed(account: uuid.UUID, decision: uuid.UUID) -> Response:
 def reopen(account: uuid.UUID, decision: uuid.UUID) -> Response:
     """Ask why a closing ends before its time; end it. The files may have ended the tie since."""
     row, form, error = family_pages.open_decision(account, decision), ReopeningForm(), ""
-    of_school = directory.reopened_by_heads_of(access.own_school().id)
     [item] = closings.views([row])
     if not item.is_decided_here:
         access.refuse(str(row.id))
     if request.method == "POST" and form.reason.is_given():
         try:
-            closing.reopen(row.id, form.reason.text, schools=of_school)
+            closing.reopen(row.id, form.reason.text, school=access.own_school())
             return see_other(_page_after(row))
         except RefusedError as refusal:
             [item], error = closings.views([row]), family_pages.refusal(refusal)
@@ -302,7 +302,14 @@ def restore(account: uuid.UUID, child: uuid.UUID) -> Response:
             return see_other(url_for("accounts.show", account=account, fait="retabli"))
         except RefusedError as refusal:
             error = family_pages.refusal(refusal)
-    return _page("retablir.html", person, form=form, error=error, child=pupil(about), is_possible=tie.is_excluded)
+    return _page(
+        "retablir.html",
+        person,
+        form=form,
+        error=error,
+        child=pupil(about),
+        is_possible=tie.is_closed_as(ClosingKind.EXCLUDED),
+    )
 
 
 def _tie(account: uuid.UUID, child: uuid.UUID) -> Guardianship:

@@ -61,7 +61,7 @@ def people(by_notice: Mapping[uuid.UUID, list[Closing]]) -> Mapping[uuid.UUID, l
     They have a closed access to one of the pupils, or to one of the same names, or have the names of the person who
     waits. Other posts compare nobody. As many statements run for many notices as for one.
     """
-    asked = {key: rows for key, rows in by_notice.items() if any(row.kind != Wait.EXCLUDED for row in rows)}
+    asked = {key: rows for key, rows in by_notice.items() if any(row.kind != Wait.RETURNED for row in rows)}
     if not asked or not access.may(Right.REOPEN):
         return {}
     waits = [row for rows in asked.values() for row in rows]

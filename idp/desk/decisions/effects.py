@@ -10,7 +10,7 @@ from flask_babel import lazy_gettext as _l
 from sqlalchemy import select
 
 from idp.accounts import directory
-from idp.accounts.closings import Closing
+from idp.accounts.closings import Closing, Kind
 from idp.accounts.models import Account, Child, Guardianship
 from idp.clients import audience, registry
 from idp.clock import now
@@ -125,7 +125,7 @@ def ends_with_account(account: Account, mail: str) -> str:
 
 
 def _is_mailed(account: Account) -> bool:
-    return account.email is not None and account.contested_at is None
+    return account.usable_email is not None
 
 
 def _sessions(account: Account) -> str:
@@ -236,7 +236,7 @@ def after_end(row: Closing) -> tuple[Any, bool]:
     if others:
         return _WAITS, False
     tie = _tie(row)
-    if tie is not None and tie[0].is_excluded:
+    if tie is not None and tie[0].is_closed_as(Kind.EXCLUDED):
         return _EXCLUDED, False
     if tie is not None and tie[1]:
         return _FORMER, False

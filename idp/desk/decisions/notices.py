@@ -12,8 +12,8 @@ from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import ColumnElement, func, select
 
-from idp.accounts import school_notices
-from idp.accounts.closings import Wait
+from idp.accounts import closing_acts, school_notices
+from idp.accounts.closings import Closing, Wait
 from idp.accounts.models import Account, Child, School, SchoolNotice
 from idp.accounts.school_notices import Kind
 from idp.clock import now
@@ -33,7 +33,7 @@ from idp.mail.emails import masked_apart
 _MOST = 100
 _SETTLED_SINCE = timedelta(days=30)
 _ORDER = {kind: place for place, kind in enumerate(WORDS)}
-_BY_WEIGHT = (Wait.RECOGNISED, Wait.NEW_GUARDIAN, Wait.EXCLUDED)
+_BY_WEIGHT = (Wait.RECOGNISED, Wait.NEW_GUARDIAN, Wait.RETURNED)
 """The reasons to wait: a notice about several ties says the first that holds."""
 _ACTS: Mapping[str, Any] = {
     "parent": _l("la famille"),
@@ -153,6 +153,7 @@ def views(rows: Sequence[SchoolNotice]) -> list[NoticeView]:
     waiting = comparison.waiting(rows)
     reasons = {key: min((Wait(row.kind) for row in waits), key=_BY_WEIGHT.index) for key, waits in waiting.items()}
     states, compared = answers.states(rows, reasons), comparison.people(waiting)
+    contests = closing_acts.contests_of([row.account_id for row in rows if row.kind == Kind.EMAIL_CONTESTED.value])
     words = {row.id: answers.words_of(row, states[row.id]) for row in rows}
     return [
         NoticeView(
@@ -164,7 +165,7 @@ def views(rows: Sequence[SchoolNotice]) -> list[NoticeView]:
             compared.get(row.id, []),
             children[row.id],
             schools.get(row.school_id, ""),
-            _emails(row, people[row.account_id]),
+            _emails(row, people[row.account_id], contests),
             _author(row, staff),
             ", ".join(dict.fromkeys(_named(taker, staff) for taker in row.taken_by)),
         )
@@ -198,10 +199,11 @@ def _people(row: SchoolNotice, people: Mapping[uuid.UUID, Account], urls: Mappin
     yield Person(other.display_name, urls.get(other.id, "")) if other else Person(gone, is_gone=True)
 
 
-def _emails(row: SchoolNotice, account: Account) -> tuple[str | None, str | None]:
-    if row.kind != Kind.EMAIL_CONTESTED.value or account.contested_at is None:
-        return (None, None)
-    return masked_apart(account.contested_email, account.email)
+def _emails(
+    row: SchoolNotice, account: Account, contests: Mapping[uuid.UUID, Closing]
+) -> tuple[str | None, str | None]:
+    contest = contests.get(account.id) if row.kind == Kind.EMAIL_CONTESTED.value else None
+    return masked_apart(contest.email, account.email) if contest else (None, None)
 
 
 def _author(row: SchoolNotice, staff: Mapping[str, str]) -> str:

@@ -15,7 +15,8 @@ from flask import url_for
 from sqlalchemy import ColumnElement, func, or_, select, true
 from sqlalchemy.orm import selectinload, undefer
 
-from idp.accounts import disputes, school_notices
+from idp.accounts import school_notices
+from idp.accounts.closings import Kind as ClosingKind
 from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
 from idp.accounts.school_notices import Kind
 from idp.audit.models import OK, AuditEntry
@@ -180,20 +181,17 @@ class GuardianView:
 class TieView:
     """A tie of an account to a pupil as the pages show it.
 
-    `is_waiting` says that the tie is closed only until the head has decided about a new guardian. `is_excluded` says
-    that the school ended it, `is_disputed` that the person says of the pupil that it is not the own child. `is_former`
-    says that the files no longer name the person for the pupil; `url` is then the page of the account, if the post may
-    open it. `closing` is the decision that closes the tie, of several the youngest; `kinship` is what the file says.
-    `call_url` leads to « Au téléphone : « Ce n’est pas mon enfant » », `restore_url` to « Rétablir le lien » of a tie
-    that the school ended; both are empty if the post or the state does not allow it.
+    `closed_as` are the kinds of the rows that close the tie; `is_waiting` says that it only waits for the head.
+    `is_former` says that the files no longer name the person for the pupil; `url` is then the page of the account, if
+    the post may open it. `closing` is the decision that closes the tie, of several the youngest; `kinship` is what the
+    file says. `call_url` leads to « Au téléphone : « Ce n’est pas mon enfant » », `restore_url` to « Rétablir le lien »
+    of a tie that the school ended; both are empty if the post or the state does not allow it.
     """
 
     child: Child
     account: Account
-    is_shut: bool
+    closed_as: frozenset[str]
     is_waiting: bool
-    is_excluded: bool
-    is_disputed: bool
     closing: ClosingView | None
     call_url: str
     restore_url: str
@@ -204,28 +202,26 @@ class TieView:
     @property
     def is_open(self) -> bool:
         """Whether the pupil is there, and the tie is neither closed nor ended by the school."""
-        return not self.is_shut and not self.is_excluded and self.child.left_at is None
+        return self.child.left_at is None and self.closed_as <= {ClosingKind.DISPUTED}
 
     @property
     def say(self) -> Any:
         """What to say on the telephone on the pupil's page; empty if the words of the account hold."""
         if self.is_waiting:
             return words.CUT_OFF[CutOff.WAITS].say
-        return words.CUT_OFF[CutOff.CLOSED].say if self.is_shut or self.is_excluded else ""
+        return words.CUT_OFF[CutOff.CLOSED].say if self.closed_as - {ClosingKind.DISPUTED} else ""
 
     @classmethod
     def of(cls, tie: Guardianship, decisions: Sequence[ClosingView], *, is_waiting: bool) -> "TieView":
         """Return the view of a tie, given the decisions about its account."""
         holding = (item for item in decisions if item.holds and item.row.child_id == tie.child_id)
         may_call = access.may(Right.SETTLE_NOTICES) and telephone.may_be_disputed(tie.account, tie)
-        may_restore = access.may(Right.REOPEN) and tie.is_excluded and tie.child.left_at is None
+        may_restore = access.may(Right.REOPEN) and tie.is_closed_as(ClosingKind.EXCLUDED) and tie.child.left_at is None
         return cls(
             tie.child,
             tie.account,
-            tie.is_shut_at(now()),
+            tie.closed_as(),
             is_waiting,
-            tie.is_excluded,
-            tie.is_disputed,
             next(holding, None),
             url_for("decisions.call", account=tie.account_id, child=tie.child_id) if may_call else "",
             url_for("decisions.restore", account=tie.account_id, child=tie.child_id) if may_restore else "",
@@ -241,7 +237,6 @@ def views(
     As many statements run for many accounts as for one.
     """
     keys = [account.id for account in accounts]
-    disputed = disputes.disputed_among(keys)
     waits = guard.remaining_waits(limits.SIGN_IN_ACCOUNT, [account.username for account in accounts])
     cut_off = ties.cut_off_among(keys, access.children())
     open_notices = _notices(keys, school_notices.is_open())
@@ -253,7 +248,7 @@ def views(
     for account in accounts:
         subject = Subject(
             account,
-            standings(account, is_disputed=account.id in disputed),
+            standings(account),
             waits.get(account.username, 0),
             notices_of[account.id],
             account.id in tried or waits.get(account.username, 0) > 0,
@@ -278,6 +273,7 @@ def guardians(child: Child) -> list[tuple[GuardianView, TieView]]:
         .order_by(Guardianship.authority, Account.family_name, Account.given_name)
         .options(undefer(Account.inactive_warned_at), selectinload(Account.merge))
         .options(selectinload(Account.guardianships).lazyload(Guardianship.child))
+        .options(selectinload(Guardianship.closings))
     ).all()
     held = closings.of_accounts([account.id for account, _, _ in rows])
     shown = views([account for account, _, _ in rows], held)
@@ -295,6 +291,7 @@ def former_guardians(child: Child) -> list[TieView]:
         .join(Child, Child.id == Guardianship.child_id)
         .where(Child.id == child.id, ties.are_kept_out())
         .order_by(Account.family_name, Account.given_name)
+        .options(selectinload(Guardianship.closings))
     ).all()
     keys = [tie.account_id for tie in rows]
     held, urls = closings.of_accounts(keys), account_urls(keys)
@@ -313,6 +310,7 @@ def children(account: Account, decisions: Sequence[ClosingView], *, with_former:
         .join(Child, Child.id == Guardianship.child_id)
         .where(Guardianship.account_id == account.id, access.children(), are_listed)
         .order_by(Guardianship.rank, Child.given_name)
+        .options(selectinload(Guardianship.closings))
     )
     rows = db.session.execute(chosen)
     return [

@@ -15,6 +15,7 @@ from flask_babel import lazy_gettext as _l
 from sqlalchemy import select
 from wtforms import BooleanField
 
+from idp.accounts import closing_acts
 from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import HasherBusyError
 from idp.audit import log
@@ -222,7 +223,8 @@ def _effects(account: Account) -> list[str]:
         if account.provisional_hash is None:
             return [valid]
         return [gettext("Le mot de passe provisoire du courrier précédent ne marchera plus."), valid]
-    emails = [masked(email) or "" for email in (account.email, account.contested_email) if email]
+    contest = closing_acts.contest_of(account.id)
+    emails = [masked(email) or "" for email in (account.email, contest.email if contest else None) if email]
     mails = (
         gettext("La personne sera prévenue par mail : %(emails)s.", emails=", ".join(emails))
         if emails

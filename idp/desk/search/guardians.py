@@ -8,10 +8,8 @@ from datetime import timedelta
 from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import defer, lazyload, selectinload, undefer
 
-from idp.accounts import disputes
-from idp.accounts.closings import Closing
+from idp.accounts.closings import Closing, Kind
 from idp.accounts.models import Account, Child, Guardianship
-from idp.clock import now
 from idp.db import db, one_of
 from idp.desk import access, ties, uncollected_letters, words
 from idp.desk.search.query import Terms, condition
@@ -32,18 +30,16 @@ OF_ACCOUNT = (
 class Guardian:
     """A guardian of a row, with the standing that decides what to do, and the state of the tie to its pupil.
 
-    `cut_off` is why the person has no open tie in scope. The tie `is_waiting` if it is closed only until the head has
-    decided about a new guardian, and `is_excluded` if the school ended it. Without a pupil, `is_disputed` says that any
-    tie is. `is_uncollected` says that nobody took the file of the letter, which is erased.
+    `cut_off` is why the person has no open tie in scope. `closed_as` are the kinds of the rows that close the tie,
+    which `is_waiting` if it only waits for the head; without a pupil, DISPUTED if any tie is. `is_uncollected` says
+    that nobody took the file of the letter, which is erased.
     """
 
     account: Account
     standing: Standing
     cut_off: CutOff | None = None
-    is_shut: bool = False
+    closed_as: frozenset[str] = frozenset()
     is_waiting: bool = False
-    is_excluded: bool = False
-    is_disputed: bool = False
     is_uncollected: bool = False
 
     @property
@@ -61,18 +57,12 @@ def of_pupils(children: Collection[Child]) -> dict[uuid.UUID, list[Guardian]]:
         .join(Child, Child.id == Guardianship.child_id)
         .where(one_of(Guardianship.child_id, keys), ties.are_shown())
         .order_by(Guardianship.authority, Account.family_name, Account.given_name)
-        .options(*OF_ACCOUNT, lazyload(Guardianship.child))
+        .options(*OF_ACCOUNT, lazyload(Guardianship.child), selectinload(Guardianship.closings))
     ).all()
-    known, moment = of_accounts(account for _, account, _ in rows), now()
+    known = of_accounts(account for _, account, _ in rows)
     grouped: dict[uuid.UUID, list[Guardian]] = {key: [] for key in keys}
     for tie, account, is_waiting in rows:
-        shown = replace(
-            known[account.id],
-            is_shut=tie.is_shut_at(moment),
-            is_waiting=is_waiting,
-            is_excluded=tie.is_excluded,
-            is_disputed=tie.is_disputed,
-        )
+        shown = replace(known[account.id], closed_as=tie.closed_as(), is_waiting=is_waiting)
         grouped[tie.child_id].append(shown)
     return grouped
 
@@ -83,15 +73,15 @@ def of_accounts(accounts: Iterable[Account]) -> dict[uuid.UUID, Guardian]:
     _read_ties(account for account in by_key.values() if account.has_left)
     if not by_key:
         return {}
-    disputed, cut_off = disputes.disputed_among(by_key), ties.cut_off_among(by_key, access.children())
+    cut_off = ties.cut_off_among(by_key, access.children())
     with_letter = [key for key, account in by_key.items() if account.provisional_hash and not account.activated_at]
     unprinted = uncollected_letters.among(services().settings, with_letter) if with_letter else set()
     return {
         key: Guardian(
             account,
-            foremost(standings(account, is_disputed=key in disputed)),
+            foremost(standings(account)),
             cut_off.get(key),
-            is_disputed=key in disputed,
+            frozenset({Kind.DISPUTED} if account.has_disputed_tie else ()),
             is_uncollected=key in unprinted,
         )
         for key, account in by_key.items()
@@ -101,7 +91,9 @@ def of_accounts(accounts: Iterable[Account]) -> dict[uuid.UUID, Guardian]:
 def _read_ties(accounts: Iterable[Account]) -> None:
     if closed := [account.id for account in accounts]:
         with_ties = select(Account).where(one_of(Account.id, closed)).execution_options(populate_existing=True)
-        ties_of = selectinload(Account.guardianships).lazyload(Guardianship.child)
+        ties_of = selectinload(Account.guardianships).options(
+            lazyload(Guardianship.child), selectinload(Guardianship.closings)
+        )
         db.session.scalars(with_ties.options(*OF_ACCOUNT[:-1], ties_of)).all()
 
 

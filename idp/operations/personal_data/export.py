@@ -21,8 +21,18 @@ from flask import render_template
 from flask_babel import force_locale
 from sqlalchemy import ColumnElement, or_, select
 
-from idp.accounts.closings import Closing, Merge, RemovalWarning
-from idp.accounts.models import Account, Child, FormerMailbox, Guardianship, RosterAlias, School, SchoolNotice
+from idp.accounts.closings import Closing
+from idp.accounts.models import (
+    Account,
+    Child,
+    FormerMailbox,
+    Guardianship,
+    Merge,
+    RemovalWarning,
+    RosterAlias,
+    School,
+    SchoolNotice,
+)
 from idp.accounts.one_time_links import OneTimeLink
 from idp.audit import log
 from idp.audit.catalogue import KINDS
@@ -42,7 +52,7 @@ from idp.personal import HELD, SHOWN
 from idp.rostering.models import ImportIssue
 from idp.sessions.models import DeviceSession, Session
 
-_OF_CHILD = ("rank", "kinship", "authority", "was_excluded")
+_OF_CHILD = ("rank", "kinship", "authority")
 
 
 @dataclass(frozen=True)
@@ -181,7 +191,6 @@ def person_of(account: Account) -> Person:
         Guardianship.account_id.in_(accounts),
         # the child of a disputed tie may be another family's; a former or closed guardian must not learn a school
         Guardianship.where_holds(now()),
-        ~Guardianship.is_excluded,
     )
     children = frozenset(db.session.scalars(mine))
     schools = frozenset(db.session.scalars(select(Child.school_id).where(Child.id.in_(children))))

@@ -12,6 +12,7 @@ from sqlalchemy import delete, exists, func, or_, select
 from sqlalchemy.orm import aliased
 
 from idp.accounts import directory, school_notices
+from idp.accounts.closings import Kind as ClosingKind
 from idp.accounts.models import Account, Guardianship, School, SchoolNotice
 from idp.accounts.school_notices import Kind
 from idp.audit import log
@@ -173,13 +174,13 @@ def _check_disputes(person: Person, username: str) -> None:
             closed and has no tie.
     """
     ties = Guardianship.account_id.in_(person.accounts)
-    contested = exists().where(Account.id.in_(person.accounts), Account.contested_at.is_not(None))
-    if db.session.scalar(select(or_(exists().where(ties, Guardianship.is_disputed), contested))):
+    of_person = Account.id.in_(person.accounts)
+    if db.session.scalar(select(exists().where(of_person, Account.has_disputed_tie | Account.has_contested_email))):
         raise RefusedError(Code.IN_DISPUTE, name=username)
-    closed = exists().where(Account.id.in_(person.accounts), Account.where_shut(now()))
+    closed = exists().where(of_person, Account.where_shut(now()))
     if db.session.scalar(select(closed)) and not unused_accounts.closed_pupils(person.accounts):
         raise RefusedError(Code.CLOSED_WITHOUT_CHILD, name=username)
-    if db.session.scalar(select(exists().where(ties, Guardianship.is_excluded))):
+    if db.session.scalar(select(exists().where(ties, Guardianship.where_closed_as(ClosingKind.EXCLUDED)))):
         raise RefusedError(Code.EXCLUDED, name=username)
 
 

@@ -25,9 +25,18 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, Update, and_, case, delete, exists, literal, or_, select, update
 
-from idp.accounts import directory, disputes, notices, retired, school_notices
-from idp.accounts.closings import Closing, Merge, RemovalWarning
-from idp.accounts.models import Account, Child, FormerMailbox, Guardianship, RosterAlias, SchoolNotice
+from idp.accounts import directory, notices, retired, school_notices
+from idp.accounts.closings import Closing, Kind
+from idp.accounts.models import (
+    Account,
+    Child,
+    FormerMailbox,
+    Guardianship,
+    Merge,
+    RemovalWarning,
+    RosterAlias,
+    SchoolNotice,
+)
 from idp.accounts.notices import Notice
 from idp.accounts.one_time_links import OneTimeLink
 from idp.audit import log
@@ -51,10 +60,10 @@ def remove_expired_secrets(moment: datetime) -> int:
     """Remove a batch of the expired provisional passwords, in the caller's transaction; return their number.
 
     Not before the last activation that one of them opened has expired: it was valid when it was typed. Nor while a tie
-    is disputed: see `disputes.revoke_credentials`.
+    is disputed: see `sessions.closing.close`.
     """
     expired = Account.provisional_expires_at <= moment - ACTIVATION_LIFETIME
-    due = and_(Account.provisional_hash.is_not(None), expired, ~disputes.has_disputed_tie())
+    due = and_(Account.provisional_hash.is_not(None), expired, ~Account.has_disputed_tie)
     return _update_some(due, Account.provisional_expires_at, provisional_hash=None)
 
 
@@ -191,7 +200,7 @@ def _still_in_a_file() -> ColumnElement[bool]:
 
     A file keeps naming a tie that the school excluded while the tie has that mark.
     """
-    named = _any(_ties(or_(Guardianship.is_unended, Guardianship.is_excluded)))
+    named = _any(_ties(or_(Guardianship.is_unended, Guardianship.where_closed_as(Kind.EXCLUDED))))
     return and_(Account.roster_key.is_not(None), named)
 
 
@@ -203,8 +212,8 @@ def _unused_since(moment: datetime) -> ColumnElement[bool]:
     """
     return and_(
         Account.disabled_at.is_(None),
-        Account.contested_at.is_(None),
-        ~disputes.has_disputed_tie(),
+        ~Account.has_contested_email,
+        ~Account.has_disputed_tie,
         ~_is_promised(),
         Account.activated_at <= moment,
         or_(Account.last_sign_in_at.is_(None), Account.last_sign_in_at <= moment),
@@ -331,9 +340,7 @@ def remove_ended_links(before: datetime) -> int:
     """Remove a batch of the ties that ended before an instant, in the caller's transaction; return their number."""
     ended = and_(
         Guardianship.ended_at <= before,
-        ~Guardianship.has_open_dispute,
-        ~Guardianship.is_excluded,  # a school's decision stays while a file contradicts it
-        ~Guardianship.where_shut(now()),
+        ~Guardianship.where_shut(now()),  # a school's decision stays while a file contradicts it
         ~select(Account.id).where(Account.id == Guardianship.account_id, Account.where_shut(now())).exists(),
     )
     some = select(Guardianship.account_id, Guardianship.child_id).where(ended).order_by(Guardianship.ended_at)

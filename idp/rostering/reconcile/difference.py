@@ -141,7 +141,7 @@ _TIES = (
     "SELECT coalesce(g.family_name, k.family_name) AS family_name, coalesce(g.given_name, k.given_name) AS given_name, "
     f"coalesce(s.class_name, c.class_name, '') AS class_name, {OF_CHILD}, "
     "l.kinship AS kinship, coalesce(t.kinship, '') AS known_kinship, "
-    f"coalesce(nullif(t.closed, ''), iif(l.wait <> '', 'waits', '')) AS closed "
+    f"iif(l.wait <> '', 'waits', coalesce(t.closed, '')) AS closed "
     "FROM allowed_link l JOIN known_account k ON k.id = l.account "
     "LEFT JOIN guardian g ON g.account_id = k.id AND g.fate = 'known' LEFT JOIN student s ON s.child_id = l.child "
     "LEFT JOIN known_child c ON c.id = l.child LEFT JOIN known_link t ON t.child = l.child AND t.account = l.account "
@@ -285,14 +285,14 @@ def _ties(staging: Staging) -> Iterator[Difference]:
         sentence = f"S’ajoute, pour {added.child}, à un responsable qui utilise son compte et en sera prévenu par mail."
         yield Difference(Kind.BESIDE, whole_name(*added[:2]), added.class_name, sentence)
     for tie in staging.rows(_TIES_ADDED):
-        sentence = _BECOMES[tie.closed].format(child=tie.child)
+        sentence = _BECOMES.get(tie.closed, _BECOMES[""]).format(child=tie.child)
         yield Difference(Kind.TIE_ADDED, whole_name(*tie[:2]), tie.class_name, sentence)
     for tie in staging.rows(_TIES_CHANGED):
         parts = _change("lien", _kinship(tie.known_kinship), _kinship(tie.kinship))
         what = next(parts, "rang du responsable changé")
         yield Difference(Kind.CHANGED, whole_name(*tie[:2]), tie.class_name, f"Pour {tie.child} : {what}.")
     for ending in staging.rows(_TIES_ENDED):
-        sentence = _IS_NO_MORE[ending.closed].format(child=ending.child)
+        sentence = _IS_NO_MORE.get(ending.closed, _IS_NO_MORE[""]).format(child=ending.child)
         yield Difference(Kind.TIE_ENDED, whole_name(*ending[:2]), ending.class_name, sentence)
 
 

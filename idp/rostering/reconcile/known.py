@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Select, and_, case, exists, func, not_, select
 
 from idp.accounts import closings, retired
+from idp.accounts.closings import Kind
 from idp.accounts.models import Account, Child, Guardianship, RosterAlias, School
 from idp.accounts.retired import RetiredName
 from idp.clock import now
@@ -87,9 +88,6 @@ _LINK = (
     Guardianship.kinship,
     Guardianship.authority,
     not_(Guardianship.is_unended).label("is_ended"),
-    Guardianship.has_open_dispute.label("is_disputed"),
-    Guardianship.is_excluded.label("is_excluded"),
-    Guardianship.was_excluded,
 )
 
 
@@ -216,15 +214,20 @@ def homes_of(account_ids: Sequence[str], uai: str) -> Homes:
     is_elsewhere: set[str] = set()
     was_elsewhere: set[str] = set()
     query = (
-        select(Guardianship.account_id, School.uai, Guardianship.is_unended, Guardianship.is_excluded)
+        select(
+            Guardianship.account_id,
+            School.uai,
+            Guardianship.is_unended,
+            Guardianship.where_closed_as(Kind.EXCLUDED),
+        )
         .join(Child, Child.id == Guardianship.child_id)
         .join(School, School.id == Child.school_id)
         .where(one_of(Guardianship.account_id, _ids(account_ids)))
     )
-    for account, school, is_unended, is_excluded in _all(query):
+    for account, school, is_unended, ended_by_school in _all(query):
         if school == uai:
             was_here.add(account.hex)
-            if is_unended or is_excluded:
+            if is_unended or ended_by_school:
                 is_here.add(account.hex)
         else:
             was_elsewhere.add(account.hex)
@@ -266,6 +269,8 @@ def _copy_children(staging: Staging, some: ColumnElement[bool], *, in_scope: boo
 def _copy_links(staging: Staging, some: ColumnElement[bool]) -> None:
     moment = now()
     closed = case(
+        (Guardianship.where_closed_as(Kind.EXCLUDED), "excluded"),
+        (Guardianship.where_closed_as(Kind.DISPUTED), "disputed"),
         (not_(Guardianship.where_shut(moment)), ""),
         (closings.only_waits(Guardianship.account_id, Guardianship.child_id, moment), "waits"),
         else_="closed",
@@ -276,8 +281,7 @@ def _copy_links(staging: Staging, some: ColumnElement[bool]) -> None:
         "known_link",
         (
             (link.child_id.hex, link.account_id.hex, link.kinship, link.authority,
-             int(link.is_ended), int(link.is_disputed), int(link.is_excluded), int(link.was_excluded),
-             int(link.is_active), link.closed)
+             int(link.is_ended), int(link.is_active), link.closed)
             for link in _all(select(*_LINK, is_active.label("is_active"), closed.label("closed")).where(some))
         ),
     )  # fmt: skip

@@ -43,7 +43,7 @@ _OF_TIE = (
 _IS_STILL_EXCLUDED = "(d.child, d.account) IN (SELECT child, account FROM excluded_link)"
 _PUPILS_OF = {
     WAITS: _OF_TIE.format(links="allowed_link", state="d.wait <> ''"),
-    "tie_disputed": _OF_TIE.format(links="known_link", state="d.is_disputed AND NOT d.is_excluded"),
+    "tie_disputed": _OF_TIE.format(links="known_link", state="d.closed = 'disputed'"),
     "tie_excluded": _OF_TIE.format(links="known_link", state=_IS_STILL_EXCLUDED),
 }
 """The statements of the pupils whom an issue of a guardian is about, by the code of the issue."""

@@ -78,11 +78,11 @@ CREATE TABLE known_account (
     is_left INTEGER NOT NULL, username TEXT NOT NULL, is_disabled INTEGER NOT NULL, is_blank INTEGER NOT NULL,
     opened_as TEXT NOT NULL, name_key TEXT, is_shut INTEGER NOT NULL
 );
--- A link known here. `is_active`: of an active guardian. `closed`: `closed`, `waits` for the head, or "".
+-- A link known here. `is_active`: of an active guardian.
+-- `closed`: `excluded`, `disputed`, `closed`, `waits` for the head, or "".
 CREATE TABLE known_link (
     child TEXT NOT NULL, account TEXT NOT NULL, kinship TEXT NOT NULL, authority INTEGER NOT NULL,
-    is_ended INTEGER NOT NULL, is_disputed INTEGER NOT NULL, is_excluded INTEGER NOT NULL,
-    was_excluded INTEGER NOT NULL, is_active INTEGER NOT NULL, closed TEXT NOT NULL, PRIMARY KEY (child, account)
+    is_ended INTEGER NOT NULL, is_active INTEGER NOT NULL, closed TEXT NOT NULL, PRIMARY KEY (child, account)
 ) WITHOUT ROWID;
 -- The second key of an account that was merged with another one.
 CREATE TABLE known_alias (key TEXT NOT NULL PRIMARY KEY, account TEXT NOT NULL);

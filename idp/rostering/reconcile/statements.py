@@ -76,8 +76,8 @@ def added_links(more: str = "") -> str:
     """Return the statement of the links `l` that give access anew beside an active guardian, if `more` holds too."""
     return (
         "SELECT l.child, l.account FROM allowed_link l LEFT JOIN known_link t ON t.child = l.child "
-        f"AND t.account = l.account WHERE l.wait = '' {more} AND (t.child IS NULL OR t.is_ended AND t.closed = '' "
-        f"AND NOT t.is_disputed) AND EXISTS ({ACTIVE} AND o.child = l.child)"
+        f"AND t.account = l.account WHERE l.wait = '' {more} AND (t.child IS NULL OR t.is_ended AND t.closed = '') "
+        f"AND EXISTS ({ACTIVE} AND o.child = l.child)"
     )
 
 
@@ -101,7 +101,7 @@ def is_seen(account: str) -> str:
     """Return the condition that a person is known in a school of the files, also after the last child has left."""
     return (
         "EXISTS (SELECT 1 FROM known_link t JOIN known_child c ON c.id = t.child AND c.in_scope "
-        f"WHERE t.account = {account}.id AND ({account}.is_left OR NOT t.is_ended OR t.is_excluded))"
+        f"WHERE t.account = {account}.id AND ({account}.is_left OR NOT t.is_ended OR t.closed = 'excluded'))"
     )
 
 

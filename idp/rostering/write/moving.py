@@ -7,12 +7,14 @@ schools that have one are told that their heads may reopen (`directory.reopened_
 """
 
 import uuid
+from collections import defaultdict
 from collections.abc import Mapping
 
 from sqlalchemy import exists, select
 
 from idp.accounts import directory, school_notices
 from idp.accounts.closings import Closing
+from idp.accounts.closings import Kind as ClosingKind
 from idp.accounts.models import Child, Guardianship, SchoolNotice
 from idp.accounts.school_notices import Kind
 from idp.clock import now
@@ -26,17 +28,7 @@ def follow_pupils() -> None:
     closed = (
         select(Closing.account_id)
         .join(Child, Child.id == Closing.child_id)
-        .where(Closing.where_holding(now()), Closing.school_id != Child.school_id)
-    )
-    disputed = (
-        select(SchoolNotice.account_id)
-        .join(Guardianship, Guardianship.account_id == SchoolNotice.account_id)
-        .join(Child, Child.id == Guardianship.child_id)
-        .where(
-            school_notices.is_open([Kind.NOT_GUARDIAN]),
-            Guardianship.has_open_dispute,
-            Child.school_id != SchoolNotice.school_id,
-        )
+        .where(Closing.where_in_force(now()), Closing.school_id != Child.school_id)
     )
     elsewhere = (
         select(Guardianship.child_id)
@@ -46,8 +38,7 @@ def follow_pupils() -> None:
         .exists()
     )
     added = select(SchoolNotice.account_id).where(school_notices.is_open([Kind.GUARDIAN_ADDED]), elsewhere)
-    followed = (closed, disputed, added)
-    for account_id in sorted({key for statement in followed for key in db.session.scalars(statement)}):
+    for account_id in sorted({key for statement in (closed, added) for key in db.session.scalars(statement)}):
         if directory.get_for_change(account_id) is not None:
             _follow(account_id)
 
@@ -82,14 +73,19 @@ def _follow(account_id: uuid.UUID) -> None:
         .join(Child, Child.id == Closing.child_id)
         .where(
             Closing.account_id == account_id,
-            Closing.where_holding(now()),
+            Closing.where_in_force(now()),
             Closing.school_id != Child.school_id,
         )
     )
-    schools: dict[str, uuid.UUID] = {}
+    asked = defaultdict[Kind, dict[str, uuid.UUID]](dict)
     for decision, child_id, school_id in db.session.execute(decisions).all():
-        decision.school_id = schools[child_id.hex] = school_id
-    _move_notices(Kind.GUARDIAN_WAITS, account_id, schools)
+        decision.school_id = school_id
+        if decision.awaits_head:
+            asked[Kind.GUARDIAN_WAITS][child_id.hex] = school_id
+        elif decision.kind == ClosingKind.DISPUTED.value:
+            asked[Kind.NOT_GUARDIAN][child_id.hex] = school_id
+    for kind, schools in asked.items():
+        _move_notices(kind, account_id, schools)
     present = (
         select(Child.id, Child.school_id)
         .join(Guardianship, Guardianship.child_id == Child.id)
@@ -97,13 +93,6 @@ def _follow(account_id: uuid.UUID) -> None:
     )
     schools = {child_id.hex: school_id for child_id, school_id in db.session.execute(present)}
     _move_notices(Kind.GUARDIAN_ADDED, account_id, schools)
-    disputed = (
-        select(Child.id, Child.school_id)
-        .join(Guardianship, Guardianship.child_id == Child.id)
-        .where(Guardianship.account_id == account_id, Guardianship.has_open_dispute)
-    )
-    schools = {child_id.hex: school_id for child_id, school_id in db.session.execute(disputed)}
-    _move_notices(Kind.NOT_GUARDIAN, account_id, schools)
 
 
 def _move_notices(kind: Kind, account_id: uuid.UUID, schools: Mapping[str, uuid.UUID]) -> None:

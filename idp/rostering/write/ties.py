@@ -13,8 +13,9 @@ from typing import Any, cast
 
 from sqlalchemy import Table, bindparam, func, or_, select, update
 
-from idp.accounts import disputes, notices, school_notices
+from idp.accounts import closing_acts, notices, school_notices
 from idp.accounts.closings import Closing, Wait
+from idp.accounts.closings import Kind as ClosingKind
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.accounts.notices import Notice
 from idp.accounts.school_notices import Kind
@@ -31,7 +32,6 @@ from idp.sessions import closing
 _links = cast("Table", Guardianship.__table__)
 _children = cast("Table", Child.__table__)
 _OPEN = {"ended_at": None}
-_UNDISPUTED = {"excluded_at": None, "disputed_at": None}
 
 UPDATE_ONE = update(_links).where(
     _links.c.account_id == bindparam("changed_account"), _links.c.child_id == bindparam("changed_child")
@@ -41,7 +41,7 @@ UPDATE_ONE = update(_links).where(
 _CHANGED_LINKS = (
     "SELECT l.child AS child, l.account AS account, l.kinship AS kinship, l.authority AS authority, "
     "l.wait AS wait, k.child IS NOT NULL AS is_known, coalesce(k.is_ended, 1) AS is_ended, "
-    "coalesce(k.is_disputed, 0) AS is_disputed, a.id IS NOT NULL AS has_account "
+    "coalesce(k.closed, '') AS closed, a.id IS NOT NULL AS has_account "
     "FROM allowed_link l JOIN student s ON s.child_id = l.child "
     "LEFT JOIN known_link k ON k.child = l.child AND k.account = l.account "
     "LEFT JOIN known_account a ON a.id = l.account "
@@ -53,10 +53,10 @@ _OF_PUPILS = "child IN (SELECT value FROM json_each(:keys))"
 _ADDED_LINKS = added_links(f"AND l.{_OF_PUPILS}") + " ORDER BY 2, 1"
 """The links of some pupils whom the files add beside an active guardian."""
 _ACTIVE_LINKS = f"{ACTIVE} AND o.{_OF_PUPILS} ORDER BY 2, 1"
-_REASONS: Mapping[Wait, str] = {
+REASONS: Mapping[Wait, str] = {
     Wait.NEW_GUARDIAN: "Nouveau responsable, à vérifier : un accès à cet élève est fermé.",
     Wait.RECOGNISED: "À vérifier : ce nom est celui d’une personne dont l’établissement a fermé l’accès.",
-    Wait.EXCLUDED: "À vérifier : l’établissement avait écarté cette personne de l’élève.",
+    Wait.RETURNED: "À vérifier : l’établissement avait fermé l’accès de cette personne à l’élève.",
 }
 
 
@@ -80,12 +80,13 @@ def write(staging: Staging, batch: str, children: Sequence[str]) -> None:
     """Write the ties of a page of pupils that are new, changed or hold again. A tie that waits is closed."""
     rows = list(staging.rows(_CHANGED_LINKS, children=json.dumps(children)))
     lock_accounts(row.account for row in rows)
-    new, known, readmitted, opened, reopened = [], [], [], [], set()
+    new, known, readmitted, opened, reopened = [], [], [], [], set[uuid.UUID]()
     for row in rows:
         ends = {"account_id": uuid.UUID(row.account), "child_id": uuid.UUID(row.child)}
         named, values = parameters(row.account, row.child), {"kinship": row.kinship, "authority": row.authority}
-        if row.wait == Wait.EXCLUDED:
-            readmitted.append(named | values | _OPEN | _UNDISPUTED | {"was_excluded": False})
+        if row.wait == Wait.RETURNED:
+            readmitted.append(named | values | _OPEN)
+            _ask_again(ends["account_id"], ends["child_id"])
         elif row.is_known:
             known.append(named | values | _OPEN)
             if row.is_ended:
@@ -93,19 +94,20 @@ def write(staging: Staging, batch: str, children: Sequence[str]) -> None:
         else:
             new.append(ends | values)
         if row.has_account:
-            if row.is_ended and not (row.wait == Wait.EXCLUDED or row.is_disputed):
+            if row.is_ended and not (row.wait == Wait.RETURNED or row.closed == "disputed"):
                 opened.append(ends)
             change = "child_added" if row.is_ended else "tie_changed"
             log.record(AccountImported(account_id=ends["account_id"], batch=batch, change=change, child=row.child))
     disputed = _in_dispute(opened)
     bulk.insert_rows(_links, _ranked(new))
     if known:  # the school may have excluded one since the plan was made
-        db.session.execute(UPDATE_ONE.where(~Guardianship.is_excluded), known)
+        db.session.execute(UPDATE_ONE.where(~Guardianship.where_closed_as(ClosingKind.EXCLUDED)), known)
     if readmitted:
         db.session.execute(UPDATE_ONE, readmitted)
     _dispute(disputed)
     # accounts whose reopened tie was disputed when it ended, and not settled since
-    closing.close(disputes.disputed_among(reopened) if reopened else ())
+    disputed_again = select(Account.id).where(Account.id.in_(reopened), Account.has_disputed_tie)
+    closing.close(db.session.scalars(disputed_again).all() if reopened else ())
     tell_heads([(uuid.UUID(row.account), uuid.UUID(row.child), Wait(row.wait)) for row in rows if row.wait], now())
     _tell_of_added(staging, children)
 
@@ -128,9 +130,19 @@ def _tell_of_added(staging: Staging, children: Sequence[str]) -> None:
 
 
 def lift_exclusions(page: Sequence[Any]) -> None:
-    """Turn excluded ties into ended ones, because the files no longer name them; the next file asks the head."""
-    lifted = _UNDISPUTED | {"was_excluded": True}
-    db.session.execute(UPDATE_ONE, [parameters(link.account, link.child) | lifted for link in page])
+    """Have excluded ties that the files no longer name wait for the head, whom a file asks that names them again."""
+    lock_accounts(link.account for link in page)
+    for link in page:
+        account_id, child_id = uuid.UUID(link.account), uuid.UUID(link.child)
+        if _ask_again(account_id, child_id):
+            school_id = _schools([child_id])[child_id][0]
+            closing_acts.close_ties([(account_id, child_id, school_id)], Wait.RETURNED, REASONS[Wait.RETURNED])
+
+
+def _ask_again(account_id: uuid.UUID, child_id: uuid.UUID) -> bool:
+    """End the exclusion of a tie because its file changed; return whether there was one. The tie waits for the head."""
+    reason = "the file changed"
+    return bool(closing_acts.end(account_id, [ClosingKind.EXCLUDED], by="import", reason=reason, children=[child_id]))
 
 
 def _ranked(links: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -155,31 +167,31 @@ def _in_dispute(ties: Sequence[dict[str, uuid.UUID]]) -> list[tuple[uuid.UUID, u
     if not ties:
         return []
     accounts = sorted({tie["account_id"] for tie in ties})
+    disputed = Guardianship.where_closed_as(ClosingKind.DISPUTED)
     holding = (
-        select(Guardianship.account_id, Child.school_id, Guardianship.has_open_dispute)
+        select(Guardianship.account_id, Child.school_id, disputed)
         .join(Child, Child.id == Guardianship.child_id)
         .where(
             one_of(Guardianship.account_id, accounts),
-            or_(Guardianship.is_unended, Guardianship.has_open_dispute),  # a dispute stays open when the pupil leaves
-            ~Guardianship.is_excluded,
+            or_(Guardianship.is_unended, disputed),  # a dispute stays open when the pupil leaves
         )
     )
-    is_disputed: dict[tuple[uuid.UUID, uuid.UUID], bool] = {}
-    for account_id, school_id, has_open_dispute in db.session.execute(holding):
-        is_disputed[account_id, school_id] = is_disputed.get((account_id, school_id), True) and has_open_dispute
-    if not any(is_disputed.values()):
+    all_disputed: dict[tuple[uuid.UUID, uuid.UUID], bool] = {}
+    for account_id, school_id, is_so in db.session.execute(holding):
+        all_disputed[account_id, school_id] = all_disputed.get((account_id, school_id), True) and is_so
+    if not any(all_disputed.values()):
         return []
     ids = sorted({tie["child_id"] for tie in ties})
     chosen = select(_children.c.id, _children.c.school_id).where(one_of(_children.c.id, ids))
     schools: dict[uuid.UUID, uuid.UUID] = dict(db.session.execute(chosen).all())
     keys = ((tie["account_id"], schools[tie["child_id"]], tie["child_id"]) for tie in ties)
-    return [key for key in keys if is_disputed.get(key[:2], False)]
+    return [key for key in keys if all_disputed.get(key[:2], False)]
 
 
 def _dispute(ties: Sequence[tuple[uuid.UUID, uuid.UUID, uuid.UUID]]) -> None:
     if not ties:
         return
-    closing.dispute_ties([(account_id, child_id) for account_id, _, child_id in ties])
+    closing.dispute_ties([(account_id, child_id, school_id) for account_id, school_id, child_id in ties])
     _write_notices(Kind.NOT_GUARDIAN, ties)
 
 
@@ -202,17 +214,21 @@ def tell_heads(ties: Sequence[tuple[uuid.UUID, uuid.UUID, Wait]], moment: dateti
     schools = _schools({child_id for _, child_id, _ in ties})
     for account_id, child_id, wait in ties:
         school_id, uai = schools[child_id]
-        row = Closing(
-            id=uuid.uuid4(),
-            account_id=account_id,
-            child_id=child_id,
-            school_id=school_id,
-            reason=_REASONS[wait],
-            kind=wait.value,
-            begun_at=moment,
-            begun_by=log.current_origin().actor[:80],
+        row = next(
+            (row for row in closing_acts.waits_of(account_id, school_id, moment) if row.child_id == child_id), None
         )
-        db.session.add(row)
+        if row is None:
+            row = Closing(
+                id=uuid.uuid4(),
+                account_id=account_id,
+                child_id=child_id,
+                school_id=school_id,
+                reason=REASONS[wait],
+                kind=wait.value,
+                begun_at=moment,
+                begun_by=log.current_origin().actor[:80],
+            )
+            db.session.add(row)
         log.record(
             GuardianWaits(
                 account_id=account_id,

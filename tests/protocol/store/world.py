@@ -20,6 +20,7 @@ from idp.oidc.store.store import Store
 from idp.sessions import liveness
 from idp.sessions.models import Session
 from tests.builders import LYCEE, Build, commit
+from tests.closed import dispute
 
 COOKIE = b"cookie"
 SCOPE = "openid offline_access"
@@ -155,7 +156,7 @@ LOST: dict[str, Callable[[World], None]] = {
     "credentials changed": lambda world: world.change(account__generation=world.account.generation + 1),
     "client disabled": lambda world: world.change(client__disabled_at=world.now),
     "tie ended": lambda world: world.change_ties(ended_at=world.now),
-    "tie disputed": lambda world: world.change_ties(disputed_at=world.now),
+    "tie disputed": lambda world: dispute(world.account.id, since=world.now),
     "pupil left": lambda world: world.change_children(left_at=world.now),
     "pupil in another school": lambda world: world.change_children(school_id=Build(world.settings).school(LYCEE).id),
 }

@@ -31,7 +31,8 @@ _LIST_NO_UNREAD = (
 
 _STATES = {
     "ending_link": "NOT k.is_ended",
-    "lifted_exclusion": "k.is_excluded AND (k.child, k.account) NOT IN (SELECT child, account FROM excluded_link)",
+    "lifted_exclusion": "k.closed = 'excluded' AND (k.child, k.account) NOT IN "
+    "(SELECT child, account FROM excluded_link)",
 }
 """The known links that each table gets if the files do not name them."""
 _ANY = "SELECT EXISTS (SELECT 1 FROM known_link k WHERE {state})"

@@ -7,7 +7,8 @@ Where a school has closed somebody's access, new guardians wait for its head:
 2. A person with the names of one whose access the school closed waits for further pupils there: it may be the same
    person, under this number or another one. So does a new account with the names of one whom the school excluded.
 3. A guardian whom the school had excluded from the pupil waits if the file says something else of their tie, or names
-   the person again.
+   the person again. So does one whose whole account the school had closed, if another school reopened it after a file
+   ended the tie (`idp.families.closing.reopen`).
 
 Otherwise, a tie that the database has is not new when it returns: it keeps a closing of its own. Names are compared
 by `directory.name_key`, the whole given and family name without case and accents. Typing errors, other schools and
@@ -18,11 +19,11 @@ head decides whether it is the closed person; a record that was refused instead 
 in.
 """
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 
 from idp.accounts import directory
-from idp.accounts.closings import Closing, Wait
-from idp.accounts.models import Account, Child, Guardianship, School
+from idp.accounts.closings import Closing, Kind, Wait
+from idp.accounts.models import Account, Child, School
 from idp.clock import now
 from idp.db import db
 from idp.rostering.reconcile.decide import Outcome
@@ -43,7 +44,7 @@ _FIND_ALLOWED = (
 _FIND_EXCLUDED = (
     "INSERT INTO excluded_link SELECT l.child, l.account FROM known_link k CROSS JOIN allowed_link l "
     "ON l.child = k.child AND l.account = k.account AND l.authority IS k.authority "
-    "AND (l.kinship IS k.kinship OR coalesce(l.kinship, '') = '' OR k.kinship = '') WHERE k.is_excluded"
+    "AND (l.kinship IS k.kinship OR coalesce(l.kinship, '') = '' OR k.kinship = '') WHERE k.closed = 'excluded'"
 )
 """A kinship that was unknown, or that the file no longer says, is not a change."""
 _DROP_EXCLUDED = "DELETE FROM allowed_link WHERE (child, account) IN (SELECT child, account FROM excluded_link)"
@@ -73,7 +74,7 @@ _ALLOWED = (
     "(SELECT d.child, d.account FROM known_link d CROSS JOIN allowed_link v "
     "ON v.child = d.child AND v.account = d.account WHERE {state})"
 )
-_DISPUTED = _OF_FILE.format(links=_ALLOWED.format(state="d.is_disputed AND NOT d.is_excluded"))
+_DISPUTED = _OF_FILE.format(links=_ALLOWED.format(state="d.closed = 'disputed'"))
 _EXCLUDED = _OF_FILE.format(links="excluded_link")
 _WAITING = _OF_FILE.format(links="(SELECT child, account FROM allowed_link WHERE wait <> '')")
 _LEFT = (
@@ -175,9 +176,9 @@ _WAIT_BY_NAME = (
     f"AND s.uai = n.uai) AND {_IS_NEW}"
 )
 _HAS_CLOSED = "SELECT EXISTS (SELECT 1 FROM protected_child) OR EXISTS (SELECT 1 FROM closed_person)"
-_WAIT_EXCLUDED = (
-    f"UPDATE allowed_link SET wait = '{Wait.EXCLUDED}' "
-    "WHERE (child, account) IN (SELECT child, account FROM known_link WHERE is_excluded OR was_excluded)"
+_WAIT_AGAIN = (
+    f"UPDATE allowed_link SET wait = '{Wait.RETURNED}' WHERE (child, account) IN "
+    "(SELECT child, account FROM known_link WHERE closed = 'excluded' OR closed = 'waits' AND is_ended)"
 )
 
 
@@ -190,21 +191,14 @@ def copy_closed(context: Context) -> None:
         "protected_child",
         [(child.hex, uai, directory.name_key(given, family)) for child, uai, given, family in pupils],
     )
-    people = select(School.uai, Account.name_key).select_from(Account)
-    closed = (
-        people.join(Closing, Closing.account_id == Account.id)
-        .join(School, School.id == Closing.school_id)
-        .where(Closing.where_decided(moment))
+    is_excluded = Closing.kind == Kind.EXCLUDED.value
+    people = (
+        select(School.uai, Account.name_key, is_excluded)
+        .join(Closing, Closing.school_id == School.id)
+        .join(Account, Account.id == Closing.account_id)
+        .where(Closing.where_in_force(moment), or_(Closing.is_decision, is_excluded))
     )
-    excluded = (
-        people.join(Guardianship, Guardianship.account_id == Account.id)
-        .join(Child, Child.id == Guardianship.child_id)
-        .join(School, School.id == Child.school_id)
-        .where(Guardianship.is_excluded)
-    )
-    for statement, is_excluded in ((closed, False), (excluded, True)):
-        rows = db.session.execute(statement.distinct()).all()
-        staging.insert("closed_person", [(uai, name_key, is_excluded) for uai, name_key in rows])
+    staging.insert("closed_person", [tuple(row) for row in db.session.execute(people.distinct())])
 
 
 def doubt_corrections(context: Context) -> None:
@@ -217,4 +211,4 @@ def let_wait(staging: Staging) -> None:
     if staging.value(_HAS_CLOSED):  # both name every pupil or guardian of the files
         staging.run(_WAIT_BESIDE)
         staging.run(_WAIT_BY_NAME)
-    staging.run(_WAIT_EXCLUDED)
+    staging.run(_WAIT_AGAIN)
