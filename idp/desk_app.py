@@ -1,5 +1,6 @@
 """Builds the application of the school desk: the same services as the parents' application, other pages."""
 
+from pkgutil import resolve_name
 from typing import Any
 
 from flask import Flask, has_request_context
@@ -66,7 +67,8 @@ def create_desk(settings: Settings) -> Flask:
     declarations.of(app).read(app)
     ENDPOINT.allow(app.view_functions)
     app.context_processor(_shell)
-    app.jinja_env.globals.update(spec=access.spec, now=now, kept_form=kept_form, csrf_token=access.form_token)
+    app.jinja_env.globals.update(spec=access.spec, now=now, rule=resolve_name)
+    app.jinja_env.globals.update(kept_form=kept_form, csrf_token=access.form_token)
     return app
 
 

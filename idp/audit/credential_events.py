@@ -191,14 +191,14 @@ class EmailConfirmed(Event):
 
 
 class EmailCodeSpent(Event):
-    """The code of a mail was refused for good after five wrong ones; its link still works."""
+    """The code of a mail was refused for good after too many wrong ones; its link still works."""
 
     row = Kind(
         "email.code_spent",
-        "code du mail tapé faux cinq fois",
+        "code du mail tapé faux trop de fois",
         Group.CREDENTIALS,
         by_staff=False,
-        family="Code du mail tapé faux cinq fois : il ne sert plus",
+        family="Code du mail tapé faux trop de fois : il ne sert plus",
     )
     result = "refused"
 

@@ -18,7 +18,10 @@ from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.desk import access
+from idp.families import closing, telephone
 from idp.families.refusals import Code, RefusedError
+from idp.throttle import limits
+from idp.web.i18n import in_words
 
 VISIT = timedelta(minutes=30)  # how long the pages about one account or pupil are one visit
 
@@ -83,12 +86,13 @@ SENTENCES: Mapping[Code, Any] = {
     Code.NO_SUCH_TIE: _l("Cet élève n’est plus lié à ce compte. Rien n’a été fait."),
     Code.CLOSED_LONGER: _l("Cet accès est déjà suspendu, pour plus longtemps. Seule la direction peut le rouvrir."),
     Code.CLOSED_LATELY: _l(
-        "L’assistance a déjà suspendu ce compte il y a moins de sept jours. C’est à l’établissement de décider de la "
-        "suite."
+        "L’assistance a déjà suspendu ce compte il y a moins de %(rest)s. C’est à l’établissement de décider de la "
+        "suite.",
+        rest=in_words(closing.REST_OF_ACADEMY),
     ),
     Code.TOO_MANY_CLOSINGS: _l(
-        "Vous avez suspendu dix comptes en une heure, ou trente en un jour : c’est le maximum. L’établissement peut "
-        "suspendre lui-même."
+        "Vous avez atteint le maximum de comptes suspendus : %(rates)s. L’établissement peut suspendre lui-même.",
+        rates=limits.ACADEMY_CLOSING.rates,
     ),
     Code.NO_SUCH_CLOSING: _l("Ce compte n’existe plus. Rien n’a été fait."),
     Code.CLOSING_OVER: _l("Cette suspension était déjà finie : un collègue l’a peut-être levée. Rien n’a été fait."),
@@ -96,8 +100,9 @@ SENTENCES: Mapping[Code, Any] = {
     Code.END_TOO_FAR: _l("Ce jour est trop loin. Choisissez « Sans date de fin »."),
     Code.TIE_OPEN: _l("Le lien n’est pas écarté, ou l’élève est parti : un collègue a peut-être répondu avant vous."),
     Code.CALLED_LATELY: _l(
-        "L’établissement a déjà répondu à un appel sur ce lien il y a moins de sept jours : seule la direction peut en "
-        "noter un autre. Rien n’a été fait."
+        "L’établissement a déjà répondu à un appel sur ce lien il y a moins de %(rest)s : seule la direction peut en "
+        "noter un autre. Rien n’a été fait.",
+        rest=in_words(telephone.REST),
     ),
     Code.NEW_LETTER: _l("Un nouveau courrier est imprimé : il règle cette contestation quand la personne l’utilise."),
     Code.NO_FORMER_EMAIL: _l(

@@ -43,7 +43,7 @@ class KeptForm(UuidKey, Base):
     __tablename__ = "desk_kept_form"
     __table_args__ = (
         UniqueConstraint("staff_id", "browser", "page"),
-        {"info": left_out("what people of the desk typed, encrypted; readable for 15 minutes, gone within a day")},
+        {"info": left_out("what people of the desk typed, encrypted; readable for some minutes, gone within a day")},
     )
 
     staff_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("staff_account.id"))

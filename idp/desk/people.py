@@ -23,12 +23,13 @@ from idp.desk.fields import WordField
 from idp.desk.kept_forms import DeskForm, keeps
 from idp.desk.school import find_typed
 from idp.desk.search import service
-from idp.desk.search.query import Filters, Terms
+from idp.desk.search.query import SHORTEST, Filters, Terms
 from idp.desk.search.service import Results
 from idp.families.refusals import RefusedError
 from idp.operations.personal_data import export as personal_export
 from idp.operations.personal_data import rights
 from idp.operations.personal_data.rights import Kept
+from idp.operations.purge.unused_accounts import YEARS_AFTER_DEPARTURE
 from idp.services import services
 from idp.web.forms import PlainField
 from idp.web.redirects import render_page, see_other
@@ -37,7 +38,8 @@ _KEPT: Mapping[str, Any] = {
     "pupils": _l("Les enfants : ce sont des élèves de l’établissement, et leur fiche part avec son fichier."),
     "closing": _l(
         "La décision qui ferme l’accès à un élève, sans rien de la personne : tout nouveau responsable de cet élève "
-        "attend la direction. Elle reste jusqu’à sa fin, et au plus cinq ans après le départ de l’élève."
+        "attend la direction. Elle reste jusqu’à sa fin, et au plus %(years)s ans après le départ de l’élève.",
+        years=YEARS_AFTER_DEPARTURE,
     ),
     "school_file_refused": _l(
         "Le fichier de l’établissement : il nomme encore la personne. Le prochain import crée un nouveau compte. Là où "
@@ -117,7 +119,8 @@ def find() -> Response:
     search = Search(fields.searched("q"), fields.searched("ecole"))
     terms, (schools, fault) = Terms.parse(search.text), find_typed(search.school)
     if terms.is_empty:
-        search.faults["q"] = gettext("Tapez au moins trois lettres d’un nom, un identifiant ou une adresse mail.")
+        least = gettext("Tapez au moins %(n)s lettres d’un nom, un identifiant ou une adresse mail.", n=SHORTEST)
+        search.faults["q"] = least
     if fault:
         search.faults["ecole"] = fault
     if not search.faults:

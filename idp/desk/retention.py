@@ -28,8 +28,9 @@ from idp.desk.staff.models import (
 from idp.desk.statistics.models import StoredFigures
 from idp.operations.batches import delete_all
 from idp.operations.purge.commands import ENDED_KEPT, SENT_KEPT
-from idp.operations.purge.unused_accounts import DISABLED_KEPT, LONGEST_AFTER_DEPARTURE
+from idp.operations.purge.unused_accounts import DISABLED_KEPT, YEARS_AFTER_DEPARTURE
 from idp.throttle import limits
+from idp.web.i18n import in_words
 
 KEPT = timedelta(days=7)  # how long sessions, ceremonies and invitations are kept after their end
 JOBS_KEPT = timedelta(days=60)  # how long the lists of prints and imports show a job
@@ -167,10 +168,10 @@ def _of_pupils() -> list[Row]:
         Row(
             gettext("Fiche d’un élève parti, si un accès à cet élève est suspendu"),
             gettext(
-                "Jusqu’à la fin de la suspension, et au plus %(days)s après le départ : l’élève peut revenir. Ce "
-                "maximum de cinq ans, la plus longue scolarité dans un établissement, est à confirmer par le délégué à "
-                "la protection des données.",
-                days=_days(LONGEST_AFTER_DEPARTURE),
+                "Jusqu’à la fin de la suspension, et au plus %(years)s ans après le départ : l’élève peut revenir. Ce "
+                "maximum, la plus longue scolarité dans un établissement, est à confirmer par le délégué à la "
+                "protection des données.",
+                years=YEARS_AFTER_DEPARTURE,
             ),
             ("child",),
         ),
@@ -232,18 +233,18 @@ def _of_the_desk(settings: Settings) -> list[Row]:
         Row(
             gettext("Fichiers des travaux, chiffrés"),
             gettext(
-                "À prendre : %(minutes)s minutes. Déposés : %(hours)s heures. Leur contenu est effacé ensuite.",
-                minutes=int(files.LIFETIME.total_seconds()) // 60,
-                hours=int(files.UPLOAD_LIFETIME.total_seconds()) // 3600,
+                "À prendre : %(taken)s. Déposés : %(given)s. Leur contenu est effacé ensuite.",
+                taken=in_words(files.LIFETIME),
+                given=in_words(files.UPLOAD_LIFETIME),
             ),
             ("desk_job_file",),
         ),
         Row(
             gettext("Pages du bureau remplies, pendant une nouvelle preuve ou une connexion"),
             gettext(
-                "%(n)s minutes, chiffrées, pour la seule personne qui les a remplies. Effacées dès qu’elle les "
+                "%(time)s, chiffrées, pour la seule personne qui les a remplies. Effacées dès qu’elle les "
                 "retrouve, sinon dans la journée.",
-                n=int(kept_forms.LIFETIME.total_seconds()) // 60,
+                time=in_words(kept_forms.LIFETIME),
             ),
             ("desk_kept_form",),
         ),

@@ -22,7 +22,7 @@ from idp.letters.recipients import PrintError, class_order
 from idp.statements import index_only
 
 _SCHOOLS_AT_ONCE = 20
-_FAMILY = 2  # accounts that may share a mailbox without being reported: two parents
+FAMILY = 2  # accounts that may share a mailbox without being reported: two parents
 _UNCONFIRMED = (Group.UNCONFIRMED, Group.RELETTER)
 _ACTIVE = (Group.ACTIVE, Group.BLOCKED, *_UNCONFIRMED)
 
@@ -157,7 +157,7 @@ def _shared_mailboxes(schools: Sequence[uuid.UUID]) -> Select[uuid.UUID, int]:
         select(used.c.school_id, used.c.mailbox)
         .join(served, and_(served.mailbox == used.c.mailbox, served.disabled_at.is_(None)))
         .group_by(used.c.school_id, used.c.mailbox)
-        .having(func.count() > _FAMILY)
+        .having(func.count() > FAMILY)
         .subquery()
     )
     return select(shared.c.school_id, func.count()).group_by(shared.c.school_id)

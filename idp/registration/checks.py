@@ -30,8 +30,8 @@ from idp.registration.metadata import FIELDS, ClientMetadata, uris
 from idp.uai import is_uai, uai_fault
 
 PUBLIC_WITHOUT_PKCE = "is needed: a public client has no other proof"
-_MOST_CONTACTS = 20
-_LONGEST_CONTACT = 500
+MOST_CONTACTS = 20
+LONGEST_CONTACT = 500
 _LONGEST_URI = 500
 _LONGEST_HOST = 253
 _LONGEST_AGE = 10**9
@@ -83,8 +83,8 @@ def _value_faults(metadata: ClientMetadata) -> Iterator[Fault]:
                 yield from (Fault(declared.name, f"{key!r}: must be one of {allowed}") for key in unknown)
     if "openid" not in metadata.scopes:
         yield Fault("scopes", "must contain openid")
-    if len(metadata.contacts) > _MOST_CONTACTS or any(len(text) > _LONGEST_CONTACT for text in metadata.contacts):
-        text = f"must be {_MOST_CONTACTS} texts at most, of {_LONGEST_CONTACT} characters at most"
+    if len(metadata.contacts) > MOST_CONTACTS or any(len(text) > LONGEST_CONTACT for text in metadata.contacts):
+        text = f"must be {MOST_CONTACTS} texts at most, of {LONGEST_CONTACT} characters at most"
         yield Fault("contacts", text, code=FaultCode.CONTACT)
 
 

@@ -50,6 +50,12 @@ class Budget:
     windows: tuple[Window, ...]
     by_network: bool = False
 
+    @property
+    def rates(self) -> str:
+        """The windows in French, each of a minute, an hour or a day: « 5 par heure et 15 par jour »."""
+        spans = {_MINUTE: "minute", _HOUR: "heure", _DAY: "jour"}
+        return " et ".join(f"{window.tries} par {spans[window.span]}" for window in self.windows)
+
 
 @dataclass(frozen=True, eq=False)
 class Backoff:

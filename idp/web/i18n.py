@@ -25,19 +25,22 @@ from idp.web.languages import choose_language
 
 _MINUTE = 60
 _HOUR = 3600
+_DAY = 86_400
 _COUNTED = range(1, 120)
 """The numbers that a countdown shows: seconds below two minutes, and minutes, which are seldom more."""
 
 
-def in_words(seconds: int) -> str:
-    """Return a waiting time in the page's language, rounded up: « 40 secondes », « 12 minutes », « 3 heures »."""
+def in_words(wait: int | timedelta) -> str:
+    """Return a time in the page's language, rounded up: « 40 secondes », « 12 minutes », « 3 heures », « 7 jours »."""
+    seconds = wait if isinstance(wait, int) else math.ceil(wait.total_seconds())
     if seconds < 2 * _MINUTE:
         return str(ngettext("une seconde", "%(num)s secondes", max(1, seconds)))
     if seconds < 2 * _HOUR:
         minutes = math.ceil(seconds / _MINUTE)
         return str(ngettext("une minute", "%(num)s minutes", minutes))
-    hours = math.ceil(seconds / _HOUR)
-    return str(ngettext("une heure", "%(num)s heures", hours))
+    if seconds < 2 * _DAY:
+        return str(ngettext("une heure", "%(num)s heures", math.ceil(seconds / _HOUR)))
+    return str(ngettext("%(num)s jour", "%(num)s jours", math.ceil(seconds / _DAY)))
 
 
 @lru_cache(maxsize=64)  # a language and a least number take a millisecond, half of the page of an overloaded service

@@ -168,8 +168,8 @@ def test_a_waiting_ent_is_corrected_tested_and_gets_its_charter(browser: FlaskCl
         ({"auth_method": "private_key_jwt", "jwks": "{"}, "clés publiques que ce service peut utiliser"),
         ({"auth_method": "private_key_jwt", "jwks": "[" * 20_000}, "clés publiques que ce service peut utiliser"),
         ({"auth_method": "private_key_jwt", "jwks": PUBLIC, "jwks_uri": "https://estuaire.test/k"}, "pas les deux"),
-        ({"contacts": "x" * 501}, "Vingt contacts"),
-        ({"contacts": "\r\n".join("abcdefghijklmnopqrstu")}, "Vingt contacts"),
+        ({"contacts": "x" * 501}, "20 contacts au plus"),
+        ({"contacts": "\r\n".join("abcdefghijklmnopqrstu")}, "20 contacts au plus"),
     ],
 )
 def test_a_fault_registers_nothing_and_is_explained(

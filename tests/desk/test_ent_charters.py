@@ -141,9 +141,9 @@ def accepted(build: Build, ent: RelyingParty, count: int) -> None:
     ("role", "count", "sentence"),
     [
         (Role.HEAD, 2, "67 % des comptes avec un mot de passe choisi l’ont acceptée : 2 sur 3"),
-        (Role.ENT_OPERATOR, 2, "Moins de dix personnes"),
-        (Role.ENGINEER, 9, "Moins de dix personnes"),
-        (Role.ENT_OPERATOR, 10, "Moins de dix personnes"),
+        (Role.ENT_OPERATOR, 2, "Moins de 10 personnes"),
+        (Role.ENGINEER, 9, "Moins de 10 personnes"),
+        (Role.ENT_OPERATOR, 10, "Moins de 10 personnes"),
     ],
 )
 def test_small_numbers_are_hidden_outside_the_school(
@@ -159,9 +159,9 @@ def test_small_numbers_are_hidden_outside_the_school(
 @pytest.mark.parametrize(
     ("people", "accepted", "sentence"),
     [
-        (498, 495, "moins de dix ne l’ont pas encore fait"),
+        (498, 495, "moins de 10 ne l’ont pas encore fait"),
         (505, 495, "Environ 98 % des comptes avec un mot de passe choisi l’ont acceptée : 490 sur 500, arrondis"),
-        (0, 0, "Moins de dix personnes"),
+        (0, 0, "Moins de 10 personnes"),
     ],
 )
 def test_the_numbers_of_all_schools_are_rounded(

@@ -126,7 +126,7 @@ def test_the_message_is_sent_again_and_not_twice_within_a_minute(colleagues: Col
     answer = post(browser, f"{path}/renvoyer", path)
     assert "Le message est parti" in main_of(browser, answer.headers["Location"])
     assert db.session.query(OutboxMessage).filter_by(kind="confirm_email").one().payload["reminds"] is True
-    assert "moins d’une minute" in post(browser, f"{path}/renvoyer", path).get_data(as_text=True)
+    assert "Un message vient de partir" in post(browser, f"{path}/renvoyer", path).get_data(as_text=True)
     assert [entry.details["desk"]["role"] for entry in entries(EmailLinkSent.kind)] == ["secretary"]
 
 

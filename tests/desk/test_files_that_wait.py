@@ -55,7 +55,7 @@ def test_files_that_wait_for_the_head_are_told_to_both_until_the_head_imports_th
     decided = shown(head.get(f"/fichiers/{key}"))
     assert decided.index("FAMILLE18") < decided.index('name="mot"') < decided.index("Refuser les fichiers</button>")
     for seen in (page, decided):
-        assert "3 élèves sur 20 partiraient, avec les départs des sept derniers jours ; limite du se" in seen
+        assert "3 élèves sur 20 partiraient, avec les départs des 7 derniers jours ; limite du se" in seen
     asked = key_of(post(head, f"/fichiers/{key}/importer", f"/fichiers/{key}", mot="IMPORTER"))
     assert TITLE not in shown(head.get("/")), "it is decided"
     do_all()

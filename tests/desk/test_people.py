@@ -91,9 +91,9 @@ def test_a_person_is_found_by_names_pupil_identifier_and_school(
 @pytest.mark.parametrize(
     ("query", "sentence"),
     [
-        ({"q": ""}, "Tapez au moins trois lettres"),
+        ({"q": ""}, "Tapez au moins 3 lettres"),
         ({"q": "leroy", "ecole": "nulle part"}, "Aucun établissement n’a ce nom"),
-        ({"q": "\x00", "ecole": "\x00"}, "Tapez au moins trois lettres"),
+        ({"q": "\x00", "ecole": "\x00"}, "Tapez au moins 3 lettres"),
     ],
 )
 def test_a_search_without_a_name_or_with_another_school_is_explained(

@@ -339,7 +339,7 @@ def test_one_person_asks_for_twenty_checks_an_hour(desk: Flask, colleagues: Coll
     for _ in range(19):
         assert isinstance(guard.take(limits.FILE_CHECKS, person), Granted)
     page = shown(send(browser, sheet(row(1))))
-    assert "20 vérifications en une heure : c’est le maximum" in page
+    assert "le maximum de vérifications : 20 par heure" in page
     assert "revenez dans 60 min" in page
     assert db.session.query(Job).count() == 1
     assert send(colleagues.signed_in(), sheet(row(1))).status_code == 303, "another person may"

@@ -102,7 +102,7 @@ def test_accounts_whose_key_goes_to_another_person_count_together(desk: Flask, c
         key, page = checked(secretary, sheet(*rows))
         post(secretary, f"/fichiers/{key}/importer", f"/fichiers/{key}")
         do_all()
-    assert "3 responsables sur 42 partiraient, avec les départs des sept derniers jours" in page
+    assert "3 responsables sur 42 partiraient, avec les départs des 7 derniers jours" in page
     assert db.session.query(Account).filter(Account.disabled_at.is_not(None)).count() == 2
     replaced = [row for row in db.session.query(AuditEntry).filter_by(kind="account.changed") if row.staff_id]
     assert [(row.details["change"], row.details["desk"]["role"]) for row in replaced] == [("replaced", "secretary")] * 2

@@ -158,7 +158,7 @@ def test_what_no_family_has_is_not_found(secretary: FlaskClient, families: dict[
 def test_less_than_three_letters_are_refused_with_a_sentence(secretary: FlaskClient, build: Build, typed: str) -> None:
     build.never_activated()
     page = secretary.get("/recherche", query_string={"q": typed})
-    assert "au moins trois lettres" in page.get_data(as_text=True)
+    assert "au moins 3 lettres" in page.get_data(as_text=True)
     assert f'value="{typed}"' in page.get_data(as_text=True), "what was typed stays"
 
 

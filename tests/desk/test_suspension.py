@@ -246,7 +246,7 @@ def test_the_help_desk_does_not_string_days_together(
         row.begun_at, row.until = now() - timedelta(hours=hours), now() - timedelta(hours=hours - 24)
         db.session.commit()
         page = text_of(browser, path_of(account))
-        assert ("ne le suspend pas deux fois en sept jours" in page, 'name="reason"' in page) == (refused, not refused)
+        assert ("ne le suspend pas deux fois en 7 jours" in page, 'name="reason"' in page) == (refused, not refused)
         answer = post(browser, path_of(account), scope="compte", reason=WHY)
         assert ("C’est à l’établissement de décider" in plain(answer)) is refused
     assert len(rows()) == 2
@@ -266,7 +266,7 @@ def test_the_help_desk_suspends_ten_accounts_an_hour_and_each_post_is_an_opened_
         assert post(browser, path_of(person), "/", scope="compte", reason=WHY).status_code == 303
         if person is people[0]:
             post(browser, path_of(person), "/", scope="compte", reason=WHY)  # a second click is not counted
-    assert "Vous avez suspendu dix comptes en une heure" in plain(
+    assert "Vous avez atteint le maximum de comptes suspendus : 10 par heure et 30 par jour" in plain(
         post(browser, path_of(people[10]), "/", scope="compte", reason=WHY)
     )
     post(browser, f"/comptes/{people[11].id}/debloquer", "/")

@@ -164,8 +164,8 @@ ROLES: dict[Role, RoleSpec] = {
             alert=5,
             budget=limits.SECRETARY_CLOSINGS,
             refusal=_l(
-                "Vous avez fermé cinq accès en une heure, ou quinze en un jour : c’est le maximum. La direction peut "
-                "en fermer d’autres."
+                "Vous avez atteint le maximum d’accès fermés : %(rates)s. La direction peut en fermer d’autres.",
+                rates=limits.SECRETARY_CLOSINGS.rates,
             ),
         ),
         hands_files_to=Role.HEAD,
@@ -184,8 +184,8 @@ ROLES: dict[Role, RoleSpec] = {
             alert=20,
             budget=limits.HEAD_CLOSINGS,
             refusal=_l(
-                "Vous avez fermé vingt accès en une heure : c’est le maximum. Attendez une heure pour en fermer "
-                "d’autres."
+                "Vous avez atteint le maximum d’accès fermés : %(rates)s. Attendez avant d’en fermer d’autres.",
+                rates=limits.HEAD_CLOSINGS.rates,
             ),
         ),
         accepts=frozenset({"other_source", "many_accounts", "many_ties", "emptied"}),

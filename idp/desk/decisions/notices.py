@@ -31,7 +31,7 @@ from idp.families.standing import Group, group_of, standings
 from idp.mail.emails import masked_apart
 
 _MOST = 100
-_SETTLED_SINCE = timedelta(days=30)
+SETTLED_SINCE = timedelta(days=30)
 _ORDER = {kind: place for place, kind in enumerate(WORDS)}
 _BY_WEIGHT = (Wait.RECOGNISED, Wait.NEW_GUARDIAN, Wait.RETURNED)
 """The reasons to wait: a notice about several ties says the first that holds."""
@@ -135,8 +135,8 @@ def open_by_kind() -> list[tuple[Any, list[NoticeView]]]:
 
 
 def settled_lately() -> list[NoticeView]:
-    """Return the notices in scope that were settled within `_SETTLED_SINCE`, the newest first."""
-    return views(_rows(SchoolNotice.settled_at >= now() - _SETTLED_SINCE, SchoolNotice.settled_at.desc()))
+    """Return the notices in scope that were settled within `SETTLED_SINCE`, the newest first."""
+    return views(_rows(SchoolNotice.settled_at >= now() - SETTLED_SINCE, SchoolNotice.settled_at.desc()))
 
 
 def _rows(condition: ColumnElement[bool], order: Any) -> list[SchoolNotice]:

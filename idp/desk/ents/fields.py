@@ -16,6 +16,7 @@ from flask_babel import lazy_gettext as _l
 from wtforms import BooleanField, Field
 from wtforms.fields.core import UnboundField
 
+from idp.clients import names
 from idp.clients.models import Audience, CharterMode
 from idp.desk.ents.acceptance import DECIDED, METHODS, MOST_A_DAY, MOST_WAITING
 from idp.desk.fields import AreaField, ChoiceField
@@ -179,7 +180,7 @@ def scope_names() -> dict[str, str]:
 
 _SHOWN = 100
 _SENTENCES = {
-    FaultCode.NAME: _l("Donnez un nom de 1 à 80 caractères."),
+    FaultCode.NAME: _l("Donnez un nom de 1 à %(most)s caractères.", most=names.LONGEST),
     FaultCode.NAME_TAKEN: _l(
         "Ce nom est celui d’un autre ENT ou de ce service, ou lui ressemble ; ou il a des lettres que le français "
         "n’a pas."
@@ -208,7 +209,11 @@ _SENTENCES = {
     ),
     FaultCode.KEYS_TWICE: _l("Donnez les clés publiques, ou leur adresse, pas les deux."),
     FaultCode.PKCE_NEEDED: _l("Un client public ne va pas sans PKCE."),
-    FaultCode.CONTACT: _l("Vingt contacts au plus, un par ligne, de 500 caractères au plus."),
+    FaultCode.CONTACT: _l(
+        "%(most)s contacts au plus, un par ligne, de %(longest)s caractères au plus.",
+        most=checks.MOST_CONTACTS,
+        longest=checks.LONGEST_CONTACT,
+    ),
     FaultCode.CHANGED_MEANWHILE: _l("Une autre personne vient de modifier cet ENT. Rechargez la page et recommencez."),
     FaultCode.NO_SECRET: _l("Cet ENT n’a pas de secret."),
     FaultCode.FORMER_SECRET_WORKS: _l(

@@ -223,7 +223,8 @@ def _rounded_acceptance(people: int, accepted: int) -> str:
     cells = suppression.alone([accepted, people - accepted, people])
     shown = [cell for cell in suppression.rounded([cells])[0] if not isinstance(cell, Hidden)]
     if len(shown) < len(cells):
-        return str(gettext("Moins de dix personnes l’ont acceptée, ou moins de dix ne l’ont pas encore fait."))
+        sentence = gettext("Moins de %(few)s personnes l’ont acceptée, ou moins de %(few)s ne l’ont pas encore fait.")
+        return str(sentence) % {"few": suppression.THRESHOLD}
     return str(
         gettext(
             "Environ %(share)s %% des comptes avec un mot de passe choisi l’ont acceptée : %(accepted)s sur "

@@ -1,6 +1,5 @@
 """`/ent` of the desk: the list, an ENT, its registration, its trial and its secret."""
 
-import math
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -31,6 +30,7 @@ from idp.registration.trial import checks
 from idp.registration.trial.findings import Finding
 from idp.services import services
 from idp.throttle import guard, limits
+from idp.web.i18n import in_words
 from idp.web.redirects import render_page, see_other
 
 blueprint = Blueprint("ents", __name__)
@@ -254,7 +254,8 @@ def _ways(*, has_two: bool) -> dict[str, str]:
         )
     }
     if not has_two:
-        return {"normal": gettext("Le présent fonctionne encore 24 heures, le temps de changer."), **leaked}
+        former = in_words(registrations.FORMER_SECRET_KEPT)
+        return {"normal": gettext("Le présent fonctionne encore %(time)s, le temps de changer.", time=former), **leaked}
     return {
         "perdu": gettext("Personne n’a noté le dernier secret : le nouveau le remplace, l’ancien garde sa fin."),
         "force": gettext("L’ENT utilise déjà le dernier secret : celui d’avant s’arrête maintenant."),
@@ -284,7 +285,7 @@ def _shown_once(client: Client, secret: str, *, is_new: bool = False) -> Respons
     )
 
 
-TRIAL_SECONDS = 20.0  # of a thread: an ENT may name hosts that never answer
+TRIAL_SECONDS = 20  # of a thread: an ENT may name hosts that never answer
 """After so many seconds a trial begins no further check; each request has its own deadline."""
 MOST_AT_ONCE = 3  # the trials that run at once in a process: a small part of its threads
 _lock = threading.Lock()
@@ -305,9 +306,8 @@ def _counted(person: UUID) -> Iterator[None]:
         _running.add(person)
     try:
         if seconds := guard.take_or_wait((limits.ENT_TRIALS, str(person))):
-            most, minutes = limits.ENT_TRIALS.windows[0].tries, math.ceil(seconds / 60)
-            text = gettext("Vous avez demandé %(most)s tests en une heure : c’est le maximum. Revenez dans %(n)s min.")
-            raise TooManyTrialsError(text % {"most": most, "n": minutes})
+            text = gettext("Vous avez atteint le maximum de tests : %(rates)s. Revenez dans %(wait)s.")
+            raise TooManyTrialsError(text % {"rates": limits.ENT_TRIALS.rates, "wait": in_words(seconds)})
         yield
     finally:
         with _lock:

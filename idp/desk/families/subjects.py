@@ -160,11 +160,6 @@ class GuardianView:
         return self.subject.wait_seconds > 0 and self.subject.is_open and self.subject.cut_off is None
 
     @property
-    def wait_minutes(self) -> int:
-        """The wait, in begun minutes."""
-        return -(-self.subject.wait_seconds // 60)
-
-    @property
     def letter_until(self) -> datetime | None:
         """The end of the letter that was not used yet; None if there is none that works, or none on paper."""
         holds = not {Standing.LETTER_VALID, Standing.NEW_LETTER_VALID}.isdisjoint(self.subject.holding)

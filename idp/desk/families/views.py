@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from flask import Blueprint, Response, request, url_for
-from flask_babel import gettext, ngettext
+from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import func, select
 
@@ -47,9 +47,6 @@ class RemovalForm(DeskForm):
 
 
 blueprint = Blueprint("accounts", __name__)
-
-_MINUTE = 60
-_HOUR = 3600
 
 
 @blueprint.get("/comptes/<uuid:account>")
@@ -183,27 +180,14 @@ def resend(account: uuid.UUID) -> Response:
 
 def _too_soon(wait: TooSoon) -> Any:
     if not wait.capped:
-        return ngettext(
-            "Un message est parti il y a moins d’une minute. Laissez-lui le temps d’arriver, puis réessayez dans une "
-            "seconde.",
-            "Un message est parti il y a moins d’une minute. Laissez-lui le temps d’arriver, puis réessayez dans "
-            "%(num)s secondes.",
-            wait.seconds,
+        return gettext(
+            "Un message vient de partir. Laissez-lui le temps d’arriver, puis réessayez dans %(wait)s.",
+            wait=i18n.in_words(wait.seconds),
         )
-    if wait.seconds < _HOUR:
-        return ngettext(
-            "Beaucoup de messages sont déjà partis. Le prochain sera possible dans une minute. Faites vérifier "
-            "l’adresse mail et les messages indésirables.",
-            "Beaucoup de messages sont déjà partis. Le prochain sera possible dans %(num)s minutes. Faites vérifier "
-            "l’adresse mail et les messages indésirables.",
-            -(-wait.seconds // _MINUTE),
-        )
-    return ngettext(
-        "Beaucoup de messages sont déjà partis. Le prochain sera possible dans une heure. Faites vérifier l’adresse "
+    return gettext(
+        "Beaucoup de messages sont déjà partis. Le prochain sera possible dans %(wait)s. Faites vérifier l’adresse "
         "mail et les messages indésirables.",
-        "Beaucoup de messages sont déjà partis. Le prochain sera possible dans %(num)s heures. Faites vérifier "
-        "l’adresse mail et les messages indésirables.",
-        -(-wait.seconds // _HOUR),
+        wait=i18n.in_words(wait.seconds),
     )
 
 

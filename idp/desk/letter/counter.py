@@ -47,7 +47,7 @@ from idp.web.forms import PlainField
 from idp.web.redirects import render_page, see_other
 
 _AGAIN = timedelta(minutes=15)
-_NEW_FOR = timedelta(days=30)
+NEW_FOR = timedelta(days=30)
 """How long a first letter needs a fresh proof if an import from the desk opened the account."""
 
 
@@ -126,7 +126,7 @@ def _refusal(account: Account) -> str:
 
 
 def _is_guarded(account: Account) -> bool:
-    return account.has_been_active or (account.is_from_desk and account.created_at > now() - _NEW_FOR)
+    return account.has_been_active or (account.is_from_desk and account.created_at > now() - NEW_FOR)
 
 
 def _count_letter(account: Account) -> bool:

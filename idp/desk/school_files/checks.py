@@ -8,7 +8,6 @@ A mail and a tile of « Aujourd’hui » tell the secretary that the direction d
 file: the secretary checks other ones, or anybody imports some for the school.
 """
 
-import math
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace
@@ -42,6 +41,7 @@ from idp.throttle import guard, limits
 from idp.throttle.guard import Wait
 from idp.uai import normalised_uai, uai_fault
 from idp.web.http import Request
+from idp.web.i18n import in_words
 
 FIELD = "fichiers"
 _MOST_FILES = 10
@@ -110,10 +110,10 @@ def start_check(settings: Settings, chosen: list[NewFile], uai: str, *, replaces
     if isinstance(verdict := guard.take(*counted), Wait):
         raise UploadError(
             gettext(
-                "Vous avez demandé %(most)s vérifications en une heure : c’est le maximum. Corrigez votre fichier, et "
-                "revenez dans %(n)s min.",
-                most=limits.FILE_CHECKS.windows[0].tries,
-                n=math.ceil(verdict.seconds / 60),
+                "Vous avez atteint le maximum de vérifications : %(rates)s. Corrigez votre fichier, et revenez dans "
+                "%(wait)s.",
+                rates=limits.FILE_CHECKS.rates,
+                wait=in_words(verdict.seconds),
             )
         )
     try:

@@ -45,9 +45,9 @@ DECLINED = "declined"
 """The key of a check's result under which the direction's reason is kept, if it did not import the files."""
 
 
-_WINDOW = timedelta(days=7)
+WINDOW = timedelta(days=7)
 _PERCENT = 100
-_MOST_PUPILS = 5  # percent of the school's pupils that may leave by files of the secretary
+MOST_PUPILS = 5  # percent of the school's pupils that may leave by files of the secretary
 _ONE_PUPIL = 1  # one pupil may leave the smallest school in the window, with both parents
 
 
@@ -150,9 +150,9 @@ def leaving(result: ImportResult) -> dict[str, tuple[int, int]]:
 
 def exceeded(settings: Settings, uai: str, numbers: Mapping[str, Sequence[int]]) -> list[Exceeded]:
     """Return the limits of the secretary of a school that the people who leave would exceed; see `leaving`."""
-    since, percent = now() - _WINDOW, settings.roster_leaving_percent
+    since, percent = now() - WINDOW, settings.roster_leaving_percent
     limits = (
-        ("students", _MOST_PUPILS, _ONE_PUPIL, _pupils_left),
+        ("students", MOST_PUPILS, _ONE_PUPIL, _pupils_left),
         ("guardians", percent, BOTH_PARENTS, _guardians_left),
         ("ties", percent, BOTH_PARENTS, _ties_ended),
     )

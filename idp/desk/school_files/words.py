@@ -9,19 +9,22 @@ from flask_babel import lazy_gettext as _l
 
 from idp.desk import access
 from idp.desk.access import Right
+from idp.desk.jobs.files import UPLOAD_LIFETIME
 from idp.desk.jobs.kinds import CHECK
 from idp.desk.jobs.models import Job, State
 from idp.desk.school_files import policy
 from idp.desk.school_files.policy import DECLINED, Exceeded
 from idp.desk.statistics import tables
+from idp.rostering.reconcile.counts import FEW
 from idp.rostering.reconcile.difference import Kind
 from idp.rostering.records import Format
 from idp.web import i18n
 
 _REFUSALS = {
     "gone": _l(
-        "Les fichiers ne sont plus là : une vérification plus récente les a remplacés, ou 24 heures sont passées. Pour "
-        "les vérifier encore, donnez-les de nouveau."
+        "Les fichiers ne sont plus là : une vérification plus récente les a remplacés, ou vous les avez donnés il y a "
+        "plus de %(time)s. Pour les vérifier encore, donnez-les de nouveau.",
+        time=i18n.in_words(UPLOAD_LIFETIME),
     ),
     "imported": _l("Ces fichiers ont été importés. La page « Fichiers » dit quand, et ce qui a changé."),
     "unreadable": _l(
@@ -45,8 +48,9 @@ _REFUSALS = {
     "other_school": _l("Ces fichiers parlent d’un autre établissement. Seul le vôtre peut y être."),
     "two_formats": _l("Ces fichiers ne vont pas ensemble : donnez ceux d’un seul logiciel à la fois."),
     "too_many_leave": _l(
-        "Trop d’élèves ou de responsables partiraient, avec les départs des sept derniers jours. La direction de "
-        "l’établissement peut importer ces fichiers."
+        "Trop d’élèves ou de responsables partiraient, avec les départs des %(days)s derniers jours. La direction de "
+        "l’établissement peut importer ces fichiers.",
+        days=policy.WINDOW.days,
     ),
     "for_the_head": _l(
         "Ces fichiers changent beaucoup de choses, ou viennent d’un autre logiciel que d’habitude. La direction de "
@@ -82,7 +86,7 @@ _MISTAKES = {
     "many_accounts": _l("Beaucoup de comptes se fermeraient d’un coup."),
     "many_ties": _l("Beaucoup de liens entre un responsable et un élève prendraient fin."),
     "many_strangers": _l("Beaucoup d’élèves de ces fichiers sont connus dans un autre établissement."),
-    "crowded": _l("Une personne aurait plus de vingt enfants."),
+    "crowded": _l("Une personne aurait plus de %(most)s enfants.", most=FEW),
     "emptied": _l("Plus de la moitié des comptes d’un établissement se fermeraient."),
 }
 _FIGURES = {
@@ -93,16 +97,16 @@ _FIGURES = {
 }
 _EXCEEDED = {
     "students": _l(
-        "%(some)s élèves sur %(all)s partiraient, avec les départs des sept derniers jours ; limite du secrétariat : "
-        "%(percent)s %%."
-    ),
-    "guardians": _l(
-        "%(some)s responsables sur %(all)s partiraient, avec les départs des sept derniers jours ; limite du "
+        "%(some)s élèves sur %(all)s partiraient, avec les départs des %(days)s derniers jours ; limite du "
         "secrétariat : %(percent)s %%."
     ),
+    "guardians": _l(
+        "%(some)s responsables sur %(all)s partiraient, avec les départs des %(days)s derniers jours ; limite "
+        "du secrétariat : %(percent)s %%."
+    ),
     "ties": _l(
-        "%(some)s liens sur %(all)s entre un responsable et un élève qui restent prendraient fin, avec ceux des sept "
-        "derniers jours ; limite du secrétariat : %(percent)s %%."
+        "%(some)s liens sur %(all)s entre un responsable et un élève qui restent prendraient fin, avec ceux des "
+        "%(days)s derniers jours ; limite du secrétariat : %(percent)s %%."
     ),
 }
 _OF_SCHOOLS_OR_FILES = frozenset({"other_source", policy.CROWDED})
@@ -205,7 +209,8 @@ def until_when(moment: datetime) -> str:
 def exceeded(limits: Sequence[Exceeded]) -> list[str]:
     """Return why a secretary may not import files by which so many people leave."""
     return [
-        str(_EXCEEDED[row.name]) % {"some": row.leaving, "all": row.present, "percent": _percent(row.percent)}
+        str(_EXCEEDED[row.name])
+        % {"some": row.leaving, "all": row.present, "days": policy.WINDOW.days, "percent": _percent(row.percent)}
         for row in limits
     ]
 

@@ -36,7 +36,7 @@ from idp.outbox.worker import DEAD
 
 LONGEST = 100
 _MOST_WORDS = 6
-_SHORTEST = 3  # letters that a search needs, unless it names a class or a whole short name
+SHORTEST = 3  # letters that a search needs, unless it names a class or a whole short name
 _PARTICLES = frozenset(("al", "da", "de", "di", "do", "du", "el", "la", "le", "st"))
 """Words that are in many names: alone, they are no short name."""
 _CIVILITIES = frozenset(("m", "mr", "mme", "mlle", "monsieur", "madame", "mademoiselle", "et"))
@@ -90,7 +90,7 @@ def all_words(columns: Sequence[Column], words: Sequence[_Word]) -> ColumnElemen
     longest = max(lengths, default=0)
     return and_(
         *(
-            or_(*(_compared(column, word, by_index=length >= min(longest, _SHORTEST)) for column in columns))
+            or_(*(_compared(column, word, by_index=length >= min(longest, SHORTEST)) for column in columns))
             for word, length in zip(words, lengths, strict=True)
         )
     )
@@ -138,12 +138,12 @@ class Terms:
     @property
     def is_empty(self) -> bool:
         """Whether nothing can be searched: no word, a single letter, or only particles such as « le »."""
-        return not self.mailbox and (self._length < _SHORTEST - 1 or _PARTICLES.issuperset(self.words))
+        return not self.mailbox and (self._length < SHORTEST - 1 or _PARTICLES.issuperset(self.words))
 
     @property
     def is_short(self) -> bool:
         """Whether only whole words are found: a class such as « 6e », a name such as « Li »."""
-        return not self.mailbox and self._length < _SHORTEST
+        return not self.mailbox and self._length < SHORTEST
 
     @property
     def needs_more(self) -> bool:
@@ -207,7 +207,7 @@ def _beginning(word: str) -> _Word:
 
 
 def _is_of_class(word: str) -> bool:
-    return len(word) <= _SHORTEST and any(char.isdigit() for char in word)
+    return len(word) <= SHORTEST and any(char.isdigit() for char in word)
 
 
 def _with_error(word: str) -> _Word:

@@ -12,7 +12,7 @@ from idp.desk import fields as desk_fields
 from idp.desk.access import Right, needs
 from idp.desk.school import find_typed
 from idp.desk.search import service
-from idp.desk.search.query import Filters, Listing, Terms
+from idp.desk.search.query import SHORTEST, Filters, Listing, Terms
 from idp.desk.search.service import Results
 from idp.families.standing import Group
 from idp.letters import class_lists
@@ -145,8 +145,10 @@ def _links(results: Results, text: str) -> list[tuple[str, Any]]:
 
 def _too_short(filters: Filters) -> Any:
     if not filters.are_of_schools:  # hundreds of classes of an académie have the same name
-        return gettext("Tapez au moins trois lettres d’un nom. Avec une classe seule, tapez aussi l’établissement.")
-    return gettext("Tapez au moins trois lettres d’un nom, ou une classe, par exemple 6e 1.")
+        return gettext(
+            "Tapez au moins %(n)s lettres d’un nom. Avec une classe seule, tapez aussi l’établissement.", n=SHORTEST
+        )
+    return gettext("Tapez au moins %(n)s lettres d’un nom, ou une classe, par exemple 6e 1.", n=SHORTEST)
 
 
 def _summary(results: Results | None, filters: Filters, text: str) -> Any:

@@ -25,6 +25,7 @@ from idp.desk.staff.models import StaffAccount, StaffRole
 from idp.desk.team import invitations
 from idp.throttle import guard
 from idp.throttle.limits import STAFF_LINK
+from idp.web.i18n import in_words
 
 RECENT = timedelta(days=90)
 
@@ -238,11 +239,12 @@ def give_back(settings: Settings, row: Colleague) -> None:
         RuntimeError: a unit of work is open.
     """
     check_give_back(row)
-    if isinstance(guard.take(STAFF_LINK, f"{access.person().staff.id} {row.staff.mailbox}"), guard.Wait):
+    sending = guard.take(STAFF_LINK, f"{access.person().staff.id} {row.staff.mailbox}")
+    if isinstance(sending, guard.Wait):
         raise TeamError(
             gettext(
-                "Vous venez d’envoyer un mail à cette personne : aucun autre n’est parti. Attendez une minute ; après "
-                "cinq mails, une heure ; après dix, un jour."
+                "Vous venez d’envoyer un mail à cette personne : aucun autre n’est parti. Attendez encore %(wait)s.",
+                wait=in_words(sending.seconds),
             )
         )
     send = invitations.send_again if row.is_unseen else invitations.reset

@@ -29,6 +29,7 @@ from idp.mail.emails import InvalidEmailError, fold_email, parse_email
 from idp.services import services
 from idp.uai import is_uai, normalised_uai
 from idp.web.forms import PlainField
+from idp.web.i18n import in_words
 from idp.web.redirects import render_page, see_other
 
 
@@ -91,13 +92,13 @@ def show() -> Response:
 
 
 def _list(error: str = "") -> Response:
-    words = fields.searched("q")
+    words, lifetime = fields.searched("q"), in_words(invitations.LIFETIME)
     rows = colleagues.find(most=_MOST_ROWS + 1, typed=words)
     sentences = {
         "invite": gettext("L’invitation part par mail."),
         "termine": gettext("L’accès est terminé. Si la personne était connectée, elle ne l’est plus."),
         "renouvele": gettext("Les accès sont renouvelés."),
-        "acces": gettext("Un lien part par mail. Il vaut 24 heures et sert une fois."),
+        "acces": gettext("Un lien part par mail. Il vaut %(time)s et sert une fois.", time=lifetime),
         "renvoye": gettext("L’invitation part à nouveau par mail."),
     }
     ending = [row for row in rows if row.is_in_force and row.ends_with_the_year and not _is_own(row)]
@@ -256,12 +257,14 @@ def give_back(key: UUID) -> Response:
 
 
 def _link_page(row: Colleague) -> Response:
+    lifetime = in_words(invitations.LIFETIME)
     if row.state == "invited":
         sentences = [  # the same for a mailbox with and without an account elsewhere
             gettext("Un mail part à nouveau. Ce bureau ne dit pas si cette adresse y sert déjà ailleurs."),
             gettext(
-                "Si la personne n’a jamais utilisé le bureau : le mail porte un lien, qui vaut 24 heures et sert une "
-                "fois. Un lien envoyé avant ne marche plus."
+                "Si la personne n’a jamais utilisé le bureau : le mail porte un lien, qui vaut %(time)s et sert une "
+                "fois. Un lien envoyé avant ne marche plus.",
+                time=lifetime,
             ),
             gettext(
                 "Si elle l’utilise déjà ailleurs : le mail lui dit de se connecter comme d’habitude, sans lien "
@@ -271,7 +274,7 @@ def _link_page(row: Colleague) -> Response:
         return _confirmation(row, gettext("Renvoyer l’invitation"), sentences, gettext("Envoyer"))
     sentences = [
         gettext("Assurez-vous d’abord que c’est bien cette personne qui vous le demande."),
-        gettext("Un lien part à son adresse mail. Il vaut 24 heures et sert une fois."),
+        gettext("Un lien part à son adresse mail. Il vaut %(time)s et sert une fois.", time=lifetime),
         gettext("Quand elle l’utilise, ses clés d’accès, son mot de passe et ses codes d’avant s’arrêtent."),
     ]
     return _confirmation(row, gettext("Rendre un accès"), sentences, gettext("Envoyer le lien"))

@@ -52,7 +52,8 @@ from idp.passkeys.models import Passkey, PasskeyUser
 from idp.sessions.models import DeviceSession, Session
 
 DISABLED_KEPT = timedelta(days=90)  # how long a disabled account can be enabled again
-LONGEST_AFTER_DEPARTURE = timedelta(days=5 * 366)
+YEARS_AFTER_DEPARTURE = 5
+LONGEST_AFTER_DEPARTURE = timedelta(days=YEARS_AFTER_DEPARTURE * 366)
 """How long a pupil who left is kept at most for a closing, because the pupil may return."""
 
 

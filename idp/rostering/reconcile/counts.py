@@ -139,7 +139,7 @@ def rows_to_write(staging: Staging) -> int:
     return sum(staging.value(statement) for statement in (*statements, _NEW_GUARDIANS, _NEW_STUDENTS))
 
 
-_FEW = 20  # so many accounts, pupils or children may change without anything being wrong
+FEW = 20  # so many accounts, pupils or children may change without anything being wrong
 BOTH_PARENTS = 2
 """One pupil may leave a small school, and takes two accounts and two ties along, if that is not most of them."""
 
@@ -192,7 +192,7 @@ def find_absurd(staging: Staging, mode: Mode, percent: float) -> Iterator[Mistak
     """
     closing = staging.value(_CLOSING)
     if mode is Mode.DELTA:
-        everybody = known.open_accounts() if closing > _FEW else 0
+        everybody = known.open_accounts() if closing > FEW else 0
         if everybody:
             yield from _too_many("many_accounts", closing, everybody, "accounts would be disabled", percent)
         return
@@ -200,13 +200,13 @@ def find_absurd(staging: Staging, mode: Mode, percent: float) -> Iterator[Mistak
     ending, links = staging.value(_ENDING), staging.value(_LINKS)
     yield from _too_many("many_ties", ending, links, "ties between a guardian and a child would end", percent)
     strangers = staging.value(_OF_OTHER_SCHOOLS)
-    if strangers > _FEW:
+    if strangers > FEW:
         everybody = staging.value(_STUDENTS)
         yield from _too_many("many_strangers", strangers, everybody, "pupils are known in other schools", percent)
     most = staging.value(_MOST_CHILDREN)
-    if most > _FEW:
+    if most > FEW:
         yield Mistake("crowded", f"one person would have {most} children")
-    for school in staging.rows(_EMPTIED, few=_FEW):  # a small school may lose its accounts
+    for school in staging.rows(_EMPTIED, few=FEW):  # a small school may lose its accounts
         sentence = f"{school.closing} of the {school.accounts} accounts of {school.uai} would be disabled"
         yield Mistake("emptied", sentence, (school.closing, school.accounts))
 
@@ -219,7 +219,7 @@ def ties_of_staying(staging: Staging) -> tuple[int, int]:
 def is_crowded(staging: Staging) -> bool:
     """Return whether the files alone give one person too many children."""
     most: int = staging.value(_MOST_CHILDREN_OF_FILES)
-    return most > _FEW
+    return most > FEW
 
 
 def _too_many(code: str, some: int, everything: int, what: str, percent: float) -> Iterator[Mistake]:
