@@ -25,7 +25,7 @@ help:
 	@echo "make test-long    run the tests that take minutes, with 200,000 fuzzed requests (FUZZ_REQUESTS)"
 	@echo "make check        run the linters: style, types, import contracts, templates, documentation"
 	@echo "make checklist    write the tests of each row of docs/security.md into docs/reference/tests.md"
-	@echo "make reference    write docs/reference/, docs/menaces.md and docs/accessibilite.md from the code and the templates"
+	@echo "make reference    write docs/reference/, docs/menaces.md, docs/accessibilite.md and the numbers in docs/bureau/ from the code"
 	@echo "make screenshots  take the screenshots of the README and of the desk's guides with Chromium"
 	@echo "make translations write the texts of parents' pages and mails into the catalogues of all languages"
 	@echo "make docs         build the documentation site, dist/site/docs/index.html"

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -240,6 +241,7 @@ def collected(settings: Settings) -> dict[str, Any]:
         state = AUDIT.state
     return {
         "settings": settings,
+        "rule": resolve_name,
         "shown_settings": [
             (f"{PREFIX}{name.upper()}", _setting(name, getattr(settings, name))) for name in Settings.model_fields
         ],

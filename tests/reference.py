@@ -2,15 +2,20 @@
 
 The settings come from the fields of `idp.config.Settings`, the commands from the tree of `idp.cli`, the events from the
 classes of `idp.audit.catalogue.EVENTS`. The threats and the accepted risks are parts of what `idp dossier` writes.
+The guides of the desk are written by hand, but for the numbers of rules, of which each has a mark before it that names
+the rule: `<!--= rule('idp.desk.staff.sessions:IDLE')|waiting -->30 minutes<!--/-->`.
 """
 
 import argparse
 import inspect
 import json
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
+from pkgutil import resolve_name
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -25,7 +30,7 @@ from idp.audit.kinds import Event
 from idp.cli import cli
 from idp.config import PREFIX, Settings
 from idp.paths import TEMPLATES
-from idp.web.i18n import day
+from idp.web.i18n import day, in_words
 from idp.web.legal import AUDIT
 from tests.checklist import ROOT
 from tests.web.tour import COUNT
@@ -151,6 +156,12 @@ Qui exploite le service les prend à sa charge.
 
 {% include "dossier/_risques-acceptes.md" %}
 """
+_ENVIRONMENT = Environment(  # noqa: S701 - it writes Markdown
+    loader=FileSystemLoader(TEMPLATES), trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
+)
+_ENVIRONMENT.filters["waiting"] = in_words
+_ENVIRONMENT.globals.update(settings=Settings.model_construct(), rule=resolve_name)
+MARKED = re.compile(r"(<!--= (.+?) -->)(?:(?!<!--).)*<!--/-->", re.DOTALL)
 _DETAILS = """
 ## Details
 
@@ -199,13 +210,21 @@ def accessibility_page() -> str:
 
 def threats_page() -> str:
     """Return the page of the threats and the accepted risks, with the default settings."""
-    loader = FileSystemLoader(TEMPLATES)
-    environment = Environment(loader=loader, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)  # noqa: S701 - it writes Markdown
-    page = environment.from_string(_THREATS).render(settings=Settings.model_construct())
+    page = _ENVIRONMENT.from_string(_THREATS).render()
     return f"{_GENERATED.replace('the code', 'templates/dossier')}{page.rstrip()}\n"
 
 
-PAGES = {
+def guide(page: Path) -> str:
+    """Return a guide with the present numbers between its marks."""
+    text = page.read_text(encoding="utf-8")
+    return MARKED.sub(
+        lambda match: f"{match[1]}{_ENVIRONMENT.from_string(f'{{{{ {match[2]} }}}}').render()}<!--/-->", text
+    )
+
+
+GUIDES = sorted(FOLDER.glob("bureau/*.md"))
+PAGES: dict[str, Callable[[], str]] = {
+    **{page.relative_to(FOLDER).as_posix(): partial(guide, page) for page in GUIDES},
     "reference/settings.md": settings_page,
     "reference/commands.md": commands_page,
     "reference/events.md": events_page,

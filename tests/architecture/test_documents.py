@@ -209,6 +209,7 @@ def test_a_page_that_is_not_current_is_refused_and_left_as_it_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "reference").mkdir()
+    (tmp_path / "bureau").mkdir()
     assert reference.main(["--check"], folder=tmp_path) == 1
     assert reference.main([], folder=tmp_path) == 0
     assert reference.main(["--check"], folder=tmp_path) == 0

@@ -10,8 +10,10 @@ from idp.cli import account_view as english
 from idp.cli.client import requests
 from idp.desk import family_pages as french
 from idp.families.refusals import Code
+from idp.paths import TEMPLATES
 from idp.registration.trial.findings import Repair
-from tests.architecture.tree import modules, named, nodes_of, parsed, sentences, shown
+from tests import reference
+from tests.architecture.tree import modules, named, nodes_of, parsed, sentences, shown, templates
 from tests.rows import each_row
 
 CLOCK = "idp/clock.py"
@@ -249,3 +251,26 @@ def test_each_refusal_has_a_sentence_in_a_shell() -> None:
 
 def test_each_repair_of_a_finding_has_a_sentence_in_the_shell_of_engineers() -> None:
     assert requests.REPAIRS.keys() == set(Repair)
+
+
+_NUMBER = "trois|quatre|cinq|six|sept|huit|neuf|dix|douze|quinze|vingt|trente|quarante|cinquante|soixante|cents?"
+_NOUN = (
+    "secondes?|minutes?|heures|jours|semaines|mois|ans|fois|accès|comptes|courriers|mails|essais|lettres|caractères|"
+    "personnes|enfants|contacts|codes|par heure|par jour|en un"
+)
+_STATED = re.compile(rf"\b(?:\d+|{_NUMBER})(?:\s(?:(?:premi|derni)\w+\s)?(?:{_NOUN})\b|\s?%(?![(}}]))", re.IGNORECASE)
+
+
+def test_a_text_takes_the_number_of_a_rule_from_the_rule() -> None:
+    written = [
+        *(path for path in templates() if "desk" in path.parts),
+        *reference.GUIDES,
+        *TEMPLATES.glob("dossier/_*.md"),
+    ]
+    texts = [(shown(path), reference.MARKED.sub("", path.read_text(encoding="utf-8"))) for path in written]
+    texts += [(shown(path), text) for path in modules("idp/desk") for text in _texts(parsed(path))]
+    assert _STATED.search("il ferme cinq accès par heure"), "the check no longer sees a number"
+    assert {(path, match[0]) for path, text in texts for match in _STATED.finditer(text)} == set()
+    pages = {name: page for name, page in reference.PAGES.items() if name.startswith(("bureau/", "menaces"))}
+    stale = [name for name, page in pages.items() if (reference.FOLDER / name).read_text(encoding="utf-8") != page()]
+    assert stale == [], "make reference"

@@ -1,4 +1,4 @@
-"""Histoire : tout le parcours d'un parent, dans chacune des neuf langues, sur un téléphone de 360 px."""
+"""Histoire : tout le parcours d'un parent, dans chaque langue proposée, sur un téléphone de 360 px."""
 
 import re
 from collections.abc import Iterator
