@@ -132,7 +132,7 @@ class Settings(BaseSettings):
         300, ge=0, le=1_000_000, description="wrong secrets in one minute, over all nodes, that raise an alarm; 0: none"
     )
     theme: Path | None = Field(
-        None, description="folder whose `tokens.css` and, if it has one, `logo.svg` replace those of the service"
+        None, description="folder of a theme: `tokens.css` changes the look of the pages; `logo.svg`, if any, the logo"
     )
     service_name: str = Field("Scolarité Services", max_length=60, description="name of the service on pages and mails")
     academy: str = Field(

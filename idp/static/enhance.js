@@ -103,7 +103,7 @@
 (function start() {
   'use strict';
   var d = document, api = window.PublicKeyCredential, waiting = null;
-  var show = function (s) { [].slice.call(d.querySelectorAll(s)).forEach(function (e) { e.hidden = false; }); };
+  var show = function (s) { d.querySelectorAll(s).forEach(function (e) { e.hidden = false; }); };
   /* an older browser keeps the password; a key belongs to a name, never to an IP */
   if (!api || !api.parseRequestOptionsFromJSON || /^[[\d]/.test(location.hostname)) {
     show('[data-without-passkeys]');
@@ -125,11 +125,11 @@
   var signal = d.querySelector('[data-signal]');
   if (signal && api[signal.dataset.signal]) api[signal.dataset.signal](JSON.parse(signal.dataset.values)).catch(function () {});
 
-  [].slice.call(d.querySelectorAll('[data-passkey]')).forEach(function (box) {
+  d.querySelectorAll('[data-passkey]').forEach(function (box) {
     var button = box.querySelector('button'), error = box.querySelector('.err'), form = box.closest('form'), kind = box.dataset.passkey;
     var ask = function (how) {
       var body = new URLSearchParams(new FormData(form));  /* with the name, which is kept if a proof comes first */
-      return fetch(box.dataset.options, { method: 'POST', body: body, credentials: 'same-origin' }).then(function (answer) {
+      return fetch(box.dataset.options, { method: 'POST', body: body }).then(function (answer) {
         if (answer.redirected) location.assign(answer.url);  /* a fresh proof comes first */
         if (!answer.ok || answer.redirected) throw new Error(answer.status);
         return answer.json();
@@ -140,7 +140,7 @@
       }).then(function (credential) {
         button.value = JSON.stringify(credential);
         if (form.elements.seule) form.elements.seule.value = how.mediation ? '1' : '';
-        [].slice.call(form.querySelectorAll('[data-ticked]')).forEach(function (f) {  /* the tick of another form */
+        form.querySelectorAll('[data-ticked]').forEach(function (f) {  /* the tick of another form */
           f.value = d.getElementById(f.dataset.ticked).checked ? '1' : '';
         });
         button.removeAttribute('aria-disabled');

@@ -131,7 +131,7 @@ class Protection:
         is_of_one_browser = "set-cookie" in given
         if given.get("content-type", "").startswith(_PARTS_OF_PAGES) and not is_of_one_browser:
             kept = [pair for pair in headers if pair[0] != "Last-Modified"]  # the URL has a version
-            return [*kept, *_OF_ALL, ("Cross-Origin-Resource-Policy", "cross-origin")]
+            return [*kept, *_OF_ALL]
         ours = [*self._fixed]
         is_page = given.get("content-type", "").startswith("text/html") and _CSP not in given
         if is_page:

@@ -91,4 +91,4 @@ def configure(app: Flask, door: Door, settings: Settings) -> None:
 def _headers(headers: Any, path: str, _url: str) -> None:
     """Set the policy of what a browser may show as a document: a picture, a text."""
     if Path(path).suffix not in {".css", ".js"}:
-        headers["Content-Security-Policy"] = "default-src 'none'; style-src 'self'; img-src 'self'"
+        headers["Content-Security-Policy"] = "default-src 'none'"

@@ -191,7 +191,7 @@ THEME = CHECKOUT / "themes" / "dsfr"
 LOOKED_AT = ["color-contrast", "link-in-text-block", "target-size"]
 """The rules of axe that depend on a style sheet; the others are tried without a theme."""
 _LOOKS: tuple[tuple[Literal["light", "dark"], int], ...] = (("light", 360), ("dark", 1280))
-_LINKED = '<link rel="stylesheet" href="/static/base.css'
+_LINKED = re.compile('<link rel="stylesheet" href="/static/base.css[^>]*>')
 _MAIN = re.compile(r"<main.*?</main>", re.DOTALL)
 _LOOK = """rules => axe.run({runOnly: rules, resultTypes: ["violations"]}).then(({violations}) => [
   ...violations.flatMap(({id, nodes}) => nodes.map(({html, any}) => `${id}: ${html} ${any.map(c => c.message)}`)),
@@ -199,14 +199,13 @@ _LOOK = """rules => axe.run({runOnly: rules, resultTypes: ["violations"]}).then(
 ])"""
 
 
-def test_the_theme_stands_between_the_tokens_and_the_base(settings: Settings) -> None:
+def test_the_theme_stands_after_the_base(settings: Settings) -> None:
     with lent(settings.model_copy(update={"theme": THEME}), own=True) as app:
         browser = app.test_client()
         page = browser.get("/connexion").text
         with browser.get("/static/theme/tokens.css") as style:
             assert style.data == (THEME / "tokens.css").read_bytes()
-    order = [page.index(f'href="/static/{name}.css') for name in ("tokens", "theme/tokens", "base")]
-    assert order == sorted(order)
+    assert page.index('href="/static/base.css') < page.index('href="/static/theme/tokens.css')
     assert page.count('"/static/logo.svg?v=') == 2, "the theme has no logo.svg"
 
 
@@ -221,7 +220,7 @@ def themed(app: Flask, build: Build) -> str:
     tour = [page.text for name, page in pages(app, build) if name != "answer posted"]  # it leaves by itself
     link = '<link rel="stylesheet" href="/static/theme/tokens.css">'
     contents = "".join(_MAIN.findall("".join(tour)))
-    return _MAIN.sub(lambda _: contents, tour[0].replace(_LINKED, link + _LINKED))
+    return _MAIN.sub(lambda _: contents, _LINKED.sub(lambda base: base[0] + link, tour[0]))
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
@@ -255,10 +254,10 @@ def test_the_button_of_a_short_form_is_on_the_first_screen_of_a_phone_with_dsfr(
     browser_process: Browser, build: Build, loopback: str
 ) -> None:
     # Ukrainian has the longest texts of the sign-in page.
-    tokens = "".join((folder / "tokens.css").read_text(encoding="utf-8") for folder in (STATIC, THEME))
+    styles = (STATIC / "base.css").read_text(encoding="utf-8") + (THEME / "tokens.css").read_text(encoding="utf-8")
     ent, account = build.ent(), build.never_activated()
     with new_page(browser_process) as page:
-        page.route("**/tokens.css*", lambda route: route.fulfill(body=tokens, content_type="text/css"))
+        page.route("**/base.css*", lambda route: route.fulfill(body=styles, content_type="text/css"))
         sign_in(page, f"{loopback}{ent.url(Attempt())}", account.username, PROVISIONAL)
         activation = page.url
         page.goto(f"{loopback}{ent.url(Attempt())}")

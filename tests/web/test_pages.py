@@ -27,7 +27,7 @@ from tests.web.tour import COUNT, pages
 CRITERIA = {1: 9, 2: 2, 3: 3, 4: 13, 5: 8, 6: 2, 7: 5, 8: 10, 9: 4, 10: 14, 11: 13, 12: 11, 13: 12}
 """How many criteria each theme of RGAA 4.1.2 has."""
 ABSENT = {"table", "iframe", "video", "audio", "object", "embed", "canvas", "select", "marquee", "blink"}
-STYLES = [STATIC / "tokens.css", CHECKOUT / "themes" / "dsfr" / "tokens.css"]
+STYLES = [STATIC / "base.css", CHECKOUT / "themes" / "dsfr" / "tokens.css"]
 TEXTS = [
     *((text, ground) for text in ("ink", "ink-2", "brand") for ground in ("paper", "surface", "sunken", "brand-tint")),
     *((state, ground) for state in ("ok", "bad", "warn") for ground in (f"{state}-tint", "surface")),
@@ -113,7 +113,8 @@ def contrast(text: str, ground: str) -> float:
 
 @pytest.mark.parametrize("style", STYLES, ids=["ours", "dsfr"])
 def test_texts_and_controls_have_contrast_in_each_scheme(style: Path) -> None:
-    light, _, dark = style.read_text(encoding="utf-8").partition("@media (prefers-color-scheme: dark)")
+    screen, _, _ = style.read_text(encoding="utf-8").partition("@media print")
+    light, _, dark = screen.partition("@media (prefers-color-scheme: dark)")
     first = dict(_TOKEN.findall(light))
     for tokens in (first, first | dict(_TOKEN.findall(dark))):
         for pairs, least in ((TEXTS, 4.5), (CONTROLS, 3)):
@@ -149,15 +150,17 @@ def test_the_statement_has_the_day_the_rate_and_the_failures_of_the_audit(browse
 WIRE = 12_000
 """Bytes of the first page with all its files and all their headers, at most."""
 REQUESTS = 6
+SERVER = "server: granian\r\ndate: Mon, 07 Dec 2026 09:00:00 GMT\r\n"
+"""What the server adds to the headers of each response."""
 CHROMIUM = {"Accept-Encoding": "gzip, deflate, br, zstd"}
 _FILE = re.compile(r'(?:href|src)="(/static/[^"]+)"')
-_CHALLENGE = re.compile(r'data-options="([^"]+)" data-autofill')
+_CHALLENGE = re.compile(r'data-options="([^"]+)" data-auto')
 _HIDDEN_TOKEN = re.compile(r'name="csrf_token" value="([^"]+)"')
 _PICTURE = re.compile(r'url\(["\']?(?!data:)([^"\')]+)')
 
 
 def weight(answer: TestResponse) -> int:
-    return len(answer.data) + len(str(answer.headers)) + len("HTTP/1.1 200 OK\r\n")
+    return len(answer.data) + len(str(answer.headers)) + len(f"HTTP/1.1 200 OK\r\n{SERVER}")
 
 
 def plain(answer: TestResponse) -> bytes:
@@ -167,8 +170,8 @@ def plain(answer: TestResponse) -> bytes:
 
 @each_row("language", list(languages.OFFERED))
 def test_the_first_page_of_a_parent_is_light(app: Flask, build: Build, language: str) -> None:
-    ent = build.ent()
-    for asked in (ent.url(Attempt()), ent.url(Attempt(), login_hint=None)):
+    ent = build.ent(policy_uri="https://ent.test/donnees", tos_uri="https://ent.test/conditions")
+    for asked in (ent.url(Attempt()), ent.url(Attempt(), login_hint=None), "/connexion", "/identifiant-oublie"):
         browser = app.test_client()
         browser.environ_base["HTTP_ACCEPT_ENCODING"] = CHROMIUM["Accept-Encoding"]
         browser.environ_base["HTTP_ACCEPT_LANGUAGE"] = language
@@ -184,6 +187,7 @@ def test_the_first_page_of_a_parent_is_light(app: Flask, build: Build, language:
         html = plain(page).decode()
         token = {"csrf_token": _HIDDEN_TOKEN.findall(html)[0]}
         later = [browser.post(url, data=token) for url in _CHALLENGE.findall(html)]
+        assert bool(later) == (page.request.path == "/connexion")
         assert all(challenge.status_code == 200 for challenge in later)
         assert 1 + len(answers) + len(later) <= REQUESTS, "the passkey's challenge counts, although it comes later"
         total = weight(page) + sum(map(weight, [*answers, *later]))
