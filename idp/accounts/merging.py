@@ -34,7 +34,7 @@ def merge(settings: Settings, mine: Account, other: Account, decided: SchoolNoti
     """Move the children and keys of `other`, the account of a letter, to `mine`, and void the letter.
 
     All schools of `other` are asked whether that is right, except the one whose answer to a notice `decided` it. Mails
-    tell `mine`, and the address that the school's file gives to `other`.
+    tell both people, if they are two.
     """
     moment, schools = now(), directory.schools_of_ties(other)
     children = _movable(mine.id, other.id)
@@ -43,6 +43,7 @@ def merge(settings: Settings, mine: Account, other: Account, decided: SchoolNoti
     school_notices.settle_waits(other.id, by=_BY, sentence=_ADDED)
     key, aliases = _move_keys(mine.id, other)
     other.merge = Merge(into=mine, children=[child.hex for child in children], roster_key=key, aliases=aliases)
+    _tell_mailboxes(settings, mine, other, schools)
     school_notices.end_contest(other)
     other.provisional_hash = other.provisional_expires_at = None
     other.disabled_at = moment
@@ -53,10 +54,24 @@ def merge(settings: Settings, mine: Account, other: Account, decided: SchoolNoti
     school_notices.add(Kind.LETTER_DOUBT, other.id, asked, other_account_id=mine.id)
     uais, notice = [school.uai for school in schools], str(decided.id) if decided else ""
     log.record(LetterLinked(account_id=mine.id, other=str(other.id), uais=uais, notice=notice))
+
+
+def _tell_mailboxes(settings: Settings, mine: Account, other: Account, schools: Sequence[School]) -> None:
+    """Tell `mine`, and once each other mailbox of `other`: its last one, which its letter took away, and the file's.
+
+    While the address is contested, the mailbox before it may be the person's as well.
+    """
     notices.tell(Notice.LETTER_LINKED, mine.id)
-    email = directory.email_of_file(other)
-    if email is not None and fold_email(email) != mine.mailbox:
-        notices.tell_at(settings, Notice.LETTER_ELSEWHERE, other, email, school=str(schools[0].id) if schools else "")
+    contest, former = closing_acts.contest_of(other.id), sorted(other.former_mailboxes, key=lambda row: row.left_at)
+    mails = [
+        (directory.email_of_file(other), Notice.LETTER_ELSEWHERE),
+        *((row.mailbox, Notice.MERGED) for row in former[-1:]),
+        (contest.email if contest else None, Notice.MERGED),
+    ]
+    by_mailbox = {fold_email(email): (notice, email) for email, notice in mails if email}
+    by_mailbox.pop(mine.mailbox or "", None)
+    for notice, email in by_mailbox.values():
+        notices.tell_at(settings, notice, other, email, school=str(schools[0].id) if schools else "")
 
 
 def give_back(mine: Account, other: Account, *, by: str, sentence: str) -> Sequence[School]:

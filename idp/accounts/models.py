@@ -213,8 +213,12 @@ class Account(ClosableAccount, PasswordHolder, UuidKey, Searched, Base):
     @validates("email")
     def _keep_mailbox(self, _name: str, email: str | None) -> str | None:
         former, mailbox = self.mailbox, fold_email(email) if email else None
-        if former not in {None, mailbox} and former not in {row.mailbox for row in self.former_mailboxes}:
-            self.former_mailboxes.append(FormerMailbox(mailbox=former))
+        if former not in {None, mailbox}:
+            known = [row for row in self.former_mailboxes if row.mailbox == former]
+            for row in known:
+                row.left_at = now()
+            if not known:
+                self.former_mailboxes.append(FormerMailbox(mailbox=former))
         self.mailbox = mailbox
         return email
 

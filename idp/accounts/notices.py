@@ -53,6 +53,7 @@ class Notice(enum.Enum):
     LETTER_LINKED = "courrier_ajoute"
     LETTER_ELSEWHERE = "courrier_ailleurs"
     LETTER_UNLINKED = "courrier_retire"
+    MERGED = "compte_reuni"
     LETTER_REISSUED = "courrier_refait"
     INACTIVE = "compte_inactif"
     REPLACED = "homonyme"
@@ -94,6 +95,7 @@ _TO_STRANGERS = frozenset(
         Notice.EMAIL_QUESTIONED,
         Notice.EMAIL_DROPPED,
         Notice.LETTER_ELSEWHERE,
+        Notice.MERGED,
     }
 )
 """The mails to an address that may be somebody else's: they do not name the ENTs."""

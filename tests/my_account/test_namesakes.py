@@ -6,21 +6,24 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from idp.accounts.merging import surely_one_person
+from idp.accounts.merging import merge, surely_one_person
 from idp.accounts.models import Account
 from idp.clock import now
-from idp.db import db
+from idp.db import db, unit_of_work
 from tests.builders import HOME, Build
 from tests.closed import dispute_tie
 from tests.email_confirmation.post import html_of, post_office
 from tests.email_confirmation.post import text_of as mail_text
 from tests.my_account.steps import enter
 from tests.my_account.test_letter import add
+from tests.my_account.test_passkeys import new_letter
 from tests.rows import each_row
 
 pytestmark = pytest.mark.row("R-16")
 
 MAIL = "noemie.leroy@exemple.fr"
+OWN, EX, OF_FILE = "noemie@exemple.fr", "ex@exemple.fr", "Vraie.Mere@exemple.fr"
+ADDED, JOINED = "Un courrier à votre nom a été ajouté à un compte", "Votre compte a été réuni à un autre compte"
 
 
 def pair(build: Build, mine: dict[str, Any], other: dict[str, Any]) -> tuple[Account, Account]:
@@ -76,7 +79,7 @@ def test_the_address_of_the_file_learns_it_without_an_identifier(
 ) -> None:
     build.school().phone = "03 53 01 40 41"
     mine = build.active(email=MAIL, **HOME)
-    letter = build.never_activated(school_email="Vraie.Mere@exemple.fr", **HOME)
+    letter = build.never_activated(school_email=OF_FILE, **HOME)
     same = build.never_activated(school_email=MAIL.upper())
     with post_office(app) as office:
         enter(browser, mine)
@@ -84,10 +87,47 @@ def test_the_address_of_the_file_learns_it_without_an_identifier(
         mails = {mail["To"]: mail for mail in office.deliver()}
         add(browser, same.username)
         assert {mail["To"] for mail in office.deliver()[len(mails) :]} == {MAIL}
-    assert set(mails) == {MAIL, "Vraie.Mere@exemple.fr"}
-    mail = mails["Vraie.Mere@exemple.fr"]
-    assert mail["Subject"] == "Un courrier à votre nom a été ajouté à un compte"
+    assert set(mails) == {MAIL, OF_FILE}
+    mail = mails[OF_FILE]
+    assert mail["Subject"] == ADDED
     for part in (mail_text(mail), html_of(mail)):
         text = " ".join(part.split())
         assert "03 53 01 40 41" in text.replace("\u00a0", " ")
         assert not [secret for secret in (mine.username, letter.username, "Malo", "Passerelle") if secret in text]
+
+
+@each_row(
+    ("had", "contested", "of_file", "subjects"),
+    [
+        ([OWN], None, OF_FILE, {OWN: JOINED, OF_FILE: ADDED}),
+        ([OWN], None, OWN.upper(), {OWN: JOINED}),
+        ([EX, OWN], None, None, {OWN: JOINED}),
+        ([OWN, EX, OWN], None, None, {OWN: JOINED}),
+        ([OWN, EX], OWN, None, {OWN: JOINED, EX: JOINED}),
+        ([OWN, MAIL], None, None, {}),
+    ],
+)
+def test_the_mailbox_that_a_letter_took_from_the_account_learns_it_once(
+    app: Flask, build: Build, had: list[str], contested: str | None, of_file: str | None, subjects: dict[str, str]
+) -> None:
+    build.school().phone = "03 53 01 40 41"
+    mine = build.active(email=MAIL)
+    other = build.active(email=had[0], school_email=of_file, contested_email=contested)
+    for email in had[1:]:
+        other.email = email
+        db.session.commit()
+    new_letter(build.settings, other)
+    with post_office(app) as office:
+        before = len(office.deliver())
+        with unit_of_work():
+            merge(build.settings, mine, other)
+        sent = [(mail["To"], mail) for mail in office.deliver()[before:]]
+    kept = (MAIL, "Un courrier est ajouté à votre compte")
+    assert sorted((email, mail["Subject"]) for email, mail in sent) == sorted([kept, *subjects.items()])
+    mails = dict(sent)
+    for email in subjects.keys() & {OWN, EX}:
+        for part in (mail_text(mails[email]), html_of(mails[email])):
+            text = " ".join(part.split()).replace("\u00a0", " ")
+            assert "03 53 01 40 41" in text
+            assert other.username in text
+            assert not [secret for secret in (mine.username, MAIL, "Malo", "Passerelle") if secret in text]

@@ -361,7 +361,7 @@ def test_the_page_works_without_a_script_and_then_has_no_button(phone: FlaskClie
     assert send(phone, "").status_code == 200
 
 
-def _new_letter(settings: Settings, account: Account) -> None:
+def new_letter(settings: Settings, account: Account) -> None:
     with unit_of_work():
         secret = NewSecret("x", account.generation, account.guardianships[0].child.school_id)
         secrets.reset_accounts(settings, {account.id: secret}, now() + timedelta(days=60), "perdu")
@@ -373,7 +373,7 @@ def _contest(settings: Settings, account: Account) -> None:
 
 
 @pytest.mark.row("I-23")
-@pytest.mark.parametrize(("by", "take_back"), [("letter", _new_letter), ("contested", _contest)])
+@pytest.mark.parametrize(("by", "take_back"), [("letter", new_letter), ("contested", _contest)])
 def test_whoever_took_an_account_leaves_no_key_behind(
     settings: Settings, phone: FlaskClient, parent: Account, by: str, take_back: Callable[[Settings, Account], None]
 ) -> None:
