@@ -322,7 +322,7 @@ class SchoolNotice(UuidKey, Base):
 
     `kind` is a `school_notices.Kind`, `other_account_id` a second account that it is about, `child_ids` the children
     (empty: all of the account in that school). Open until `settled_at`, by `settled_by` with a `sentence`. `note` is
-    what a rectification wants, `taken_by` who took calls of a dispute. `digested_at`: the school's mail named it.
+    what a rectification wants, or what a secretary decided; `taken_by` who took calls. `digested_at`: a mail named it.
     """
 
     __tablename__ = "school_notice"
@@ -331,7 +331,7 @@ class SchoolNotice(UuidKey, Base):
     account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"), index=True, info=ANYBODYS)
     other_account_id: Mapped[uuid.UUID | None] = mapped_column(index=True, info=ANYBODYS)
     kind: Mapped[str] = mapped_column(String(40), info=shown("Objet"))
-    note: Mapped[str] = mapped_column(String(500), default="", info=shown("Correction demandée"))
+    note: Mapped[str] = mapped_column(String(500), default="", info=shown("Demande, ou décision"))
     child_ids: Mapped[list[str]] = mapped_column(default=list, info=left_out("keys of children"))
     created_at: Mapped[datetime] = mapped_column(default=now, info=shown("Signalé le"))
     taken_by: Mapped[list[str]] = mapped_column(default=list, info=STAFF)

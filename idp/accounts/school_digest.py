@@ -1,5 +1,7 @@
 """The mail that tells a school of its new notices: at most one a day; each open notice is in at least one mail.
 
+A contested email about which a secretary decided is in the next mail too, with the decision.
+
 A periodic job of the worker enqueues the mails of the day, in one transaction for each school: one UPDATE claims the
 day, and the message is put in the outbox. The outbox handler takes all open notices that no mail has named yet, also
 those that were written after the message. The message keeps the day on which its SMTP dialogue began. If the worker is
@@ -7,7 +9,7 @@ killed during the dialogue, it is unknown whether the mail was delivered, and th
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -82,6 +84,7 @@ _CALLED = _(
     "votre réponse."
 )
 """The mail's sentence for a dispute that a colleague noted after a call."""
+_DECIDED = _("Un secrétariat a décidé de l’adresse mail contestée de %(who)s. La direction doit le savoir. %(note)s")
 _GONE = _("Une personne dont le compte est supprimé")
 """The words for the second person of a notice, if that person's account was removed meanwhile."""
 
@@ -100,7 +103,7 @@ def ask(_message: OutboxMessage, settings: Settings) -> Outcome:
     midnight = start_of_day(day_of(moment))
     waiting = {payload["school"] for payload in _payloads(OutboxMessage.finished_at.is_(None))}
     asked = 0
-    for school_id in _due(midnight):
+    for school_id in db.session.scalars(select(School.id).where(*_is_due(midnight)).order_by(School.uai)).all():
         if school_id.hex not in waiting:
             asked += retry_unit_of_work(partial(_claim, school_id, midnight))
     return Outcome.DONE if asked else Outcome.DROPPED
@@ -144,21 +147,15 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     return Outcome.DONE
 
 
-def _due(midnight: datetime) -> Sequence[uuid.UUID]:
-    """Return the schools with a mail address, an open notice that no mail has named, and no mail today."""
-    due = select(School.id).where(School.email.is_not(None), _not_since(midnight), _has_news()).order_by(School.uai)
-    return db.session.scalars(due).all()
+def _is_due(midnight: datetime) -> Iterator[Any]:
+    """Yield the conditions of a school with a mail address, no mail today, and a notice to tell that no mail named."""
+    yield School.email.is_not(None)
+    yield or_(School.digest_sent_at.is_(None), School.digest_sent_at < midnight)
+    yield select(SchoolNotice.id).where(SchoolNotice.school_id == School.id, *_NEWS).exists()
 
 
-def _not_since(midnight: datetime) -> Any:
-    return or_(School.digest_sent_at.is_(None), School.digest_sent_at < midnight)
-
-
-def _has_news() -> Any:
-    return select(SchoolNotice.id).where(SchoolNotice.school_id == School.id, *_NEWS).exists()
-
-
-_NEWS = (SchoolNotice.settled_at.is_(None), SchoolNotice.digested_at.is_(None))
+_TOLD = or_(SchoolNotice.settled_at.is_(None), school_notices.DECIDED)
+_NEWS = (_TOLD, SchoolNotice.digested_at.is_(None))
 
 
 def _claim(school_id: uuid.UUID, midnight: datetime) -> bool:
@@ -166,7 +163,7 @@ def _claim(school_id: uuid.UUID, midnight: datetime) -> bool:
     moment = now()
     claimed = db.session.scalar(
         update(School)
-        .where(School.id == school_id, School.email.is_not(None), _not_since(midnight), _has_news())
+        .where(School.id == school_id, *_is_due(midnight))
         .values(digest_sent_at=moment)
         .returning(School.id)
         .execution_options(synchronize_session=False)
@@ -207,7 +204,7 @@ def _take(message: OutboxMessage, today: str) -> tuple[str, dict[str, Any]] | No
         .where(
             SchoolNotice.school_id == uuid.UUID(message.payload["school"]),
             SchoolNotice.digested_at == mark,
-            SchoolNotice.settled_at.is_(None),
+            _TOLD,
         )
         .order_by(SchoolNotice.created_at)
     ).all()
@@ -243,13 +240,10 @@ def _items(notices: Sequence[SchoolNotice]) -> list[dict[str, Any]]:
     items = []
     for notice in notices:
         other = people.get(notice.other_account_id) if notice.other_account_id else None
-        items.append(
-            {
-                "children": ", ".join(f"{child.given_name} {child.family_name}" for child in children[notice.id]),
-                "sentence": str(_CALLED if notice.taken_by else _SENTENCES[Kind(notice.kind)])
-                % {"who": people[notice.account_id].display_name, "other": other.display_name if other else str(_GONE)},
-            }
-        )
+        names = {"who": people[notice.account_id].display_name, "other": other.display_name if other else str(_GONE)}
+        sentence = _DECIDED if notice.settled_at else _CALLED if notice.taken_by else _SENTENCES[Kind(notice.kind)]
+        pupils = ", ".join(f"{child.given_name} {child.family_name}" for child in children[notice.id])
+        items.append({"children": pupils, "sentence": str(sentence) % {**names, "note": notice.note}})
     return items
 
 

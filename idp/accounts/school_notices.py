@@ -59,6 +59,8 @@ PROMISED = (
 """The kinds about which the person was told that the school is informed."""
 _SAME_QUESTION = (Kind.LETTER_DOUBT, Kind.NAME_IN_DOUBT)
 """The kinds that cause no second mail while a notice is open: the same letter, or the same file, asks nothing new."""
+DECIDED = and_(SchoolNotice.kind == Kind.EMAIL_CONTESTED.value, SchoolNotice.note != "")
+"""The SQL condition of the notices about a contested email with a decision of which the heads are told."""
 
 
 class Refusal(enum.Enum):
@@ -164,6 +166,7 @@ def settle(
     sentence: str = "",
     kinds: Iterable[Kind] = Kind,
     school: School | None = None,
+    note: str = "",
 ) -> None:
     """Settle the open notices about the account, in the caller's transaction.
 
@@ -173,11 +176,12 @@ def settle(
         sentence: the operator's sentence.
         kinds: the kinds that are settled; all by default.
         school: the only school whose notices are settled, if given.
+        note: the decision, for the school's next mail.
     """
     statement = update(SchoolNotice).where(SchoolNotice.account_id == account_id, is_open(kinds))
     if school is not None:
         statement = statement.where(SchoolNotice.school_id == school.id)
-    _settle(statement, by, sentence)
+    _settle(statement.values(note=note, digested_at=None) if note else statement, by, sentence)
 
 
 def end_contest(account: Account) -> None:

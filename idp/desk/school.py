@@ -140,7 +140,7 @@ def _without_mail() -> Iterator[Tile]:
 
 
 @blueprint.get("/etablissement")
-@needs(Right.EDIT_SCHOOL, sometimes_fresh=True)
+@needs(Right.EDIT_SCHOOL, fresh=None)
 def show() -> Response:
     """Show the data of the person's school, after a proof; to an engineer, the list of schools with a search."""
     own = access.post().school

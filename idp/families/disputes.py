@@ -56,6 +56,7 @@ class Decision:
         school: the school that decides; it decides about its own ties only.
         reopens: whether it is about ties that the school ended when it confirmed a dispute.
         of_ended: whether the operator read that an import had ended the ties.
+        note: what the school's next mail says of the decision, if anything.
     """
 
     outcome: Outcome
@@ -65,6 +66,7 @@ class Decision:
     child: uuid.UUID | None = None
     reopens: bool = False
     of_ended: bool = False
+    note: str = ""
 
 
 def settle(settings: Settings, account_id: uuid.UUID, decision: Decision) -> None:
@@ -221,8 +223,8 @@ def _record(account: Account, decision: Decision, *, before: str, after: str, ch
 
 
 def _settle_notices(account: Account, decision: Decision, school: School | None) -> None:
-    actor = log.current_origin().actor
-    school_notices.settle(account.id, by=actor, sentence=decision.reason, kinds=[decision.kind], school=school)
+    by, kinds, note = log.current_origin().actor, [decision.kind], decision.note
+    school_notices.settle(account.id, by=by, sentence=decision.reason, kinds=kinds, school=school, note=note)
 
 
 def among_ended(account_ids: Collection[uuid.UUID]) -> set[tuple[uuid.UUID, uuid.UUID]]:

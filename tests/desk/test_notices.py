@@ -341,7 +341,7 @@ def test_yes_merges_with_a_fresh_proof(colleagues: Colleagues, build: Build) -> 
 @pytest.mark.row("R-16")
 def test_no_adds_nothing_and_leads_to_another_letter(colleagues: Colleagues, build: Build) -> None:
     mine, other, notice = doubted(build)
-    browser = colleagues.signed_in(proof_age=timedelta(minutes=6))
+    browser = colleagues.signed_in()
     after = plain(browser.get(answered(browser, notice, NO).headers["Location"]))
     assert after.count(f"Imprimer un courrier pour {other.display_name}") == 1
     assert (children_of(mine), children_of(other)) == (["Léa"], ["Zoé", "Lou"])

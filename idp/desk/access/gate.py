@@ -54,12 +54,11 @@ class Level(enum.Enum):
 
 @dataclass(frozen=True)
 class Need:
-    """What a view needs: a level, a right, a fresh proof: always, or in some cases that the view itself decides."""
+    """What a view needs: a level, a right, a fresh proof: always, or (None) in some cases that the view decides."""
 
     level: Level
     right: Right | None = None
-    fresh: bool = False
-    sometimes_fresh: bool = False
+    fresh: bool | None = False
 
 
 def public(view: _View) -> _View:
@@ -72,14 +71,12 @@ def signed_in(*, fresh: bool = False) -> Callable[[_View], _View]:
     return lambda view: _declare(view, Need(Level.SIGNED_IN, fresh=fresh))
 
 
-def needs(
-    right: Right | None = None, *, fresh: bool = False, sometimes_fresh: bool = False
-) -> Callable[[_View], _View]:
+def needs(right: Right | None = None, *, fresh: bool | None = False) -> Callable[[_View], _View]:
     """Declare that the view needs a person in a role that has `right`, with a fresh proof if `fresh`.
 
-    A view with `sometimes_fresh` decides itself when it needs the proof, and calls `proof_first` then.
+    With None, the view decides itself when it needs the proof, and calls `proof_first` then.
     """
-    return lambda view: _declare(view, Need(Level.POST, right, fresh=fresh, sometimes_fresh=sometimes_fresh))
+    return lambda view: _declare(view, Need(Level.POST, right, fresh=fresh))
 
 
 def _declare(view: _View, need: Need) -> _View:
@@ -186,7 +183,7 @@ def page_without_proof(path: str) -> str:
 
 def _opens_without_proof(endpoint: str) -> bool:
     need, known = need_of(current_app, endpoint), person()
-    if need.level is Level.PUBLIC or need.fresh or need.sometimes_fresh or endpoint == "sign_in.prove":
+    if need.level is Level.PUBLIC or need.fresh is not False or endpoint == "sign_in.prove":
         return False
     return need.right is None or (known.post is not None and need.right in spec(known.post.role).rights)
 
@@ -199,13 +196,11 @@ def sign_in_first() -> Response:
 def proof_first() -> Response | None:
     """Return the redirect to a proof, for a view that needs a fresh one in some cases only; None if the proof is fresh.
 
-    A view that always needs it declares `needs(…, fresh=True)`.
-
     Raises:
-        RuntimeError: the view declares neither `needs(…, fresh=True)` nor `needs(…, sometimes_fresh=True)`.
+        RuntimeError: the view declares that it needs none.
     """
     need = need_of(current_app, request.endpoint or "")
-    if not (need.fresh or need.sometimes_fresh):
+    if need.fresh is False:
         raise RuntimeError(f"{request.endpoint} asks for a proof in some cases and does not declare it")
     return None if has_fresh_proof(person()) else _first("sign_in.prove")
 

@@ -1,8 +1,9 @@
-"""The answers to a notice: which ones the post may give, in which words, and the acts of `idp.families` they mean."""
+"""The acts of « Décisions »: what each needs and whom it tells; for the answers also their words and what they do."""
 
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import select
@@ -21,8 +22,39 @@ from idp.desk.decisions.words import OVER, SHORT, WORDS, Answer, Consequence, Wo
 from idp.families import acts, admission, disputes, merging
 from idp.families.disputes import Decision, Outcome
 
-FOR_HEAD = frozenset({Kind.GUARDIAN_WAITS, Kind.GUARDIAN_ADDED, *school_notices.SETTLED_BY_REOPENING})
-"""The kinds of notices that only the head answers; of other kinds, some notices are for the head (`for_head`)."""
+
+@dataclass(frozen=True)
+class Act:
+    """What a page, or an answer, needs: a right, a fresh proof; and whether the heads learn that another role did it.
+
+    The proof comes first if something opens, closes or is given. None: the row of the notice's kind says it.
+    """
+
+    right: Right
+    proof: bool | None = False
+    tells_heads: bool = False
+
+
+_SETTLES, _GIVES = Act(Right.SETTLE_NOTICES), Act(Right.SETTLE_NOTICES, proof=True)
+_OF_HEAD = Act(Right.REOPEN, proof=True)
+ACTS: Mapping[str, Act] = {
+    "to_decide": Act(Right.READ_NOTICES),
+    "notice": Act(Right.READ_NOTICES),
+    "in_force": Act(Right.CLOSE),
+    "closed": Act(Right.CLOSE),
+    "close": Act(Right.CLOSE, proof=True, tells_heads=True),
+    "reopen": _OF_HEAD,
+    "restore": _OF_HEAD,
+    "call": _GIVES,
+    "answer": replace(_SETTLES, proof=None),
+    Kind.EMAIL_CONTESTED: replace(_GIVES, tells_heads=True),
+    **dict.fromkeys((Kind.NOT_GUARDIAN, Kind.LETTER_DOUBT, Kind.NAME_IN_DOUBT), _GIVES),
+    **dict.fromkeys((Kind.GUARDIAN_WAITS, Kind.GUARDIAN_ADDED, *school_notices.SETTLED_BY_REOPENING), _OF_HEAD),
+    **dict.fromkeys((Kind.EMAIL_CHANGE_STOPPED, Kind.LETTER_GUESSED, Kind.SHARED_MAILBOX), _SETTLES),
+    **dict.fromkeys((Kind.OTHER_MAILBOX, Kind.PERSON_REPLACED, Kind.RECTIFICATION), _SETTLES),
+}
+"""The rows of the pages, by the name of the view, and of the answers, by the kind of notice; see also `for_head`."""
+FOR_HEAD = [kind for kind in Kind if ACTS[kind].right is Right.REOPEN]
 _REJECTIONS = {Answer.REJECT, Answer.WAS_WRONG}
 _DISPUTES = {Kind.NOT_GUARDIAN.value, Kind.EMAIL_CONTESTED.value}
 _RECOGNISED = _l(
@@ -100,6 +132,17 @@ _ADDED = replace(
 """The words of a letter that is added to the other account."""
 
 
+def act(view: Callable[..., Any]) -> Callable[..., Any]:
+    """Declare that a view needs what its row says."""
+    row = ACTS[view.__name__]
+    return access.needs(row.right, fresh=row.proof)(view)
+
+
+def tells_heads(name: str) -> bool:
+    """Return whether the heads learn that the person of the request did what a row is about."""
+    return ACTS[name].tells_heads and not access.own_spec().leads
+
+
 @dataclass(frozen=True)
 class State:
     """What the words and the answers of a notice depend on, beside its kind.
@@ -107,7 +150,7 @@ class State:
     Attributes:
         is_disputed: whether it is open and about a dispute that is open.
         is_ended: whether it is open and about a dispute that is open although an import has ended the tie.
-        is_for_head: whether it is one of `for_head`, for a post that settles notices.
+        is_for_head: whether it is one of `for_head`.
         is_added: whether the letter that it is about is added to the other account: that can be taken back.
         wait: why the head has to decide about its person, if the head has.
     """
@@ -122,9 +165,8 @@ class State:
 def states(notices: Collection[SchoolNotice], waits: Mapping[uuid.UUID, Wait]) -> Mapping[uuid.UUID, State]:
     """Return the states of notices. As many statements run for many notices as for one."""
     open_ones = [notice for notice in notices if notice.settled_at is None]
-    disputed, added = _in_dispute(open_ones), _added(notices)
+    disputed, added, of_head = _in_dispute(open_ones), _added(notices), for_head(open_ones)
     ended = _with_ended_ties(open_ones) - disputed
-    of_head = for_head(open_ones) if access.may(Right.SETTLE_NOTICES) else set()
     return {
         row.id: State(row.id in disputed, row.id in ended, row.id in of_head, row.id in added, waits.get(row.id))
         for row in notices
@@ -169,12 +211,14 @@ def _added(notices: Collection[SchoolNotice]) -> set[uuid.UUID]:
 
 
 def for_head(notices: Collection[SchoolNotice]) -> set[uuid.UUID]:
-    """Return the notices that only the head answers, with a fresh proof, because an answer may bypass a closing.
+    """Return the notices that the person, who settles others, leaves to the head: an answer may bypass a closing.
 
     They are about a new guardian who waits, about a guardian whom a file added beside an active one, or about another
     name for a guardian of a pupil to whom somebody's access is closed: under another name a person is not recognised
     any more, or is another person.
     """
+    if access.may(Right.REOPEN) or not access.may(Right.SETTLE_NOTICES):
+        return set()
     doubts = [notice for notice in notices if notice.kind == Kind.NAME_IN_DOUBT.value]
     beside = closings.beside({notice.account_id for notice in doubts})
     always = {notice.id for notice in notices if notice.kind in FOR_HEAD}
@@ -216,25 +260,14 @@ def _of_check(words: Words) -> Words:
 
 def possible(notice: SchoolNotice, state: State, words: Words) -> Mapping[Answer, Consequence]:
     """Return the answers that the post may give, in the words of the notice, and what each does."""
-    if not access.may(Right.SETTLE_NOTICES) or (state.is_for_head and not access.may(Right.REOPEN)):
+    if state.is_for_head or not access.may(Right.SETTLE_NOTICES):
         return {}
     if notice.settled_at is not None:
         return {Answer.TWO_PEOPLE: words.answers[Answer.TWO_PEOPLE]} if state.is_added else {}
-    if not notice.taken_by or _may_confirm_call(notice):
+    # a head who took none of the calls confirms what somebody said on the telephone
+    if not notice.taken_by or (access.may(Right.REOPEN) and not any(map(access.was_by, notice.taken_by))):
         return words.answers
     return {answer: does for answer, does in words.answers.items() if answer in _REJECTIONS or does is OVER}
-
-
-def _may_confirm_call(notice: SchoolNotice) -> bool:
-    """Return whether the person may confirm what somebody said on the telephone: a head who took none of the calls."""
-    return access.may(Right.REOPEN) and not any(map(access.was_by, notice.taken_by))
-
-
-def needs_proof(notice: SchoolNotice, state: State, answer: Answer) -> bool:
-    """Return whether an answer needs a fresh proof: one that only the head gives, also to a call, or moved children."""
-    is_call = bool(notice.taken_by) and (state.is_disputed or answer in OF_ENDED_TIE)
-    moves = notice.kind == Kind.LETTER_DOUBT.value and (answer is Answer.ONE_PERSON) is not state.is_added
-    return state.is_for_head or moves or (is_call and answer not in _REJECTIONS)
 
 
 def consequence(notice: SchoolNotice, answer: Answer) -> Consequence | None:
@@ -246,11 +279,6 @@ def consequence(notice: SchoolNotice, answer: Answer) -> Consequence | None:
 def given(notice: SchoolNotice) -> Answer | None:
     """Return the answer that settled a notice, or None if an act settled it by itself."""
     return next((answer for answer, short in SHORT.items() if notice.sentence.startswith(f"{short} : ")), None)
-
-
-def disputed_ties(notice: SchoolNotice) -> Sequence[Guardianship]:
-    """Return the ties of the account to pupils of the notice's school that are in dispute, also if they have ended."""
-    return disputes.in_dispute(notice.account_id, notice.school_id)
 
 
 @dataclass(frozen=True)
@@ -307,4 +335,5 @@ def _decision(notice: SchoolNotice, kind: Kind, reply: Reply) -> Decision:
         child=reply.child,
         school=db.session.get_one(School, notice.school_id),
         of_ended=reply.answer in OF_ENDED_TIE,
+        note=str(WORDS[kind].answers[reply.answer].before) if tells_heads(kind) else "",
     )

@@ -18,9 +18,10 @@ from idp.audit import log
 from idp.clock import end_of_day, now, today
 from idp.db import db, unit_of_work
 from idp.desk import access, family_pages, fields
-from idp.desk.access import Right, needs
+from idp.desk.access import Right
 from idp.desk.alerts import ALERT
 from idp.desk.decisions import closings, effects
+from idp.desk.decisions.answers import act, tells_heads
 from idp.desk.decisions.effects import ACCOUNT
 from idp.desk.decisions.views import CALLED, blueprint
 from idp.desk.fields import ReasonField
@@ -120,7 +121,7 @@ class CallForm(DeskForm):
 
 
 @blueprint.route("/comptes/<uuid:account>/suspension", methods=["GET", "POST"])
-@needs(Right.CLOSE, fresh=True)
+@act
 @keeps("scope", "reason", "reference", "end", "until")
 def close(account: uuid.UUID) -> Response:
     """Show what could be closed and what would end; close it."""
@@ -143,7 +144,7 @@ def close(account: uuid.UUID) -> Response:
         error=error,
         choices=choices,
         chooses_end=school is not None,
-        tells_heads=school is not None and not access.own_spec().leads,
+        tells_heads=school is not None and tells_heads("close"),
         in_force=[(item, effects.change(item)) for item in held if item.holds],
         is_possible=school is not None or not closing.is_closed_lately(account, None, now()),
         over=[item for item in held if not item.holds],
@@ -160,7 +161,7 @@ def _close(account: Account, school: School, form: ClosingForm) -> Closing:
     @unit_of_work()
     def decide() -> Closing:
         row = closing.decide(account.id, decision, may_end=access.may_end)
-        if row.begun_at >= moment and not access.own_spec().leads:
+        if row.begun_at >= moment and tells_heads("close"):
             _tell_heads(row, account, school)
         return row
 
@@ -219,7 +220,7 @@ def _close_for_a_day(account: Account, form: ClosingForm) -> Closing:
 
 
 @blueprint.get("/comptes/<uuid:account>/suspension/<uuid:decision>")
-@needs(Right.CLOSE)
+@act
 def closed(account: uuid.UUID, decision: uuid.UUID) -> Response:
     """Say what a closing ended."""
     chosen = family_pages.open_account(account)
@@ -228,7 +229,7 @@ def closed(account: uuid.UUID, decision: uuid.UUID) -> Response:
 
 
 @blueprint.route("/comptes/<uuid:account>/suspension/<uuid:decision>/reouverture", methods=["GET", "POST"])
-@needs(Right.REOPEN, fresh=True)
+@act
 @keeps("reason")
 def reopen(account: uuid.UUID, decision: uuid.UUID) -> Response:
     """Ask why a closing ends before its time; end it. The files may have ended the tie since."""
@@ -258,7 +259,7 @@ def _page_after(row: Closing) -> str:
 
 
 @blueprint.route("/comptes/<uuid:account>/pas-mon-enfant/<uuid:child>", methods=["GET", "POST"])
-@needs(Right.SETTLE_NOTICES, fresh=True)
+@act
 @keeps("caller", "reason")
 def call(account: uuid.UUID, child: uuid.UUID) -> Response:
     """Say what « Ce n’est pas mon enfant » closes; on a POST close it, and open the notice."""
@@ -282,7 +283,7 @@ def call(account: uuid.UUID, child: uuid.UUID) -> Response:
 
 
 @blueprint.route("/comptes/<uuid:account>/pas-mon-enfant/<uuid:child>/retour", methods=["GET", "POST"])
-@needs(Right.REOPEN, fresh=True)
+@act
 @keeps("reason")
 def restore(account: uuid.UUID, child: uuid.UUID) -> Response:
     """Ask why a tie that the school ended holds again; on a POST restore it."""

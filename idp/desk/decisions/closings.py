@@ -73,7 +73,7 @@ class ClosingView:
     def by(self) -> str:
         """Who decided, after « par »: for colleagues of the same school with the name, for others with the school."""
         if self.row.school_id is None:
-            return _lower(self.who)
+            return _named(self.who, None)
         at_school = access.post().school is not None
         name = models.name(self.row.begun_by) if at_school else db.session.get_one(School, self.row.school_id).name
         return _named(self.who, name)
@@ -100,9 +100,8 @@ class ClosingView:
     @property
     def reopening_url(self) -> str:
         """The URL that reopens the access; empty if the person may not."""
-        if not self.may_reopen:
-            return ""
-        return url_for("decisions.reopen", account=self.row.account_id, decision=self.row.id)
+        row = self.row
+        return url_for("decisions.reopen", account=row.account_id, decision=row.id) if self.may_reopen else ""
 
 
 def _who(actor: str) -> str:
@@ -111,12 +110,8 @@ def _who(actor: str) -> str:
     return str(closings.who if closings else gettext("L’équipe du service"))
 
 
-def _lower(who: str) -> str:
-    return who[0].lower() + who[1:]
-
-
 def _named(who: str, name: str | None) -> str:
-    return f"{_lower(who)} ({name})" if name else _lower(who)
+    return who[0].lower() + who[1:] + (f" ({name})" if name else "")
 
 
 def _is_known(row: Closing) -> bool:

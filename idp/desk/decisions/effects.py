@@ -100,7 +100,7 @@ def choices(account: Account, items: Sequence[ClosingView]) -> Sequence[Mapping[
     chosen = [{"value": ACCOUNT, "title": gettext("Tout le compte"), "sentence": ends}]
     if access.post().school is None:
         return chosen
-    mailed = [mail] if _is_mailed(account) and account.is_enabled_at(now()) else []
+    mailed = [mail] if account.usable_email and account.is_enabled_at(now()) else []
     return chosen + [
         {
             "value": tie.child_id.hex,
@@ -117,15 +117,11 @@ def ends_with_account(account: Account, mail: str) -> str:
         sentences = [gettext("Le compte est déjà suspendu : rien de plus ne se ferme.")]
     else:
         sentences = [gettext("Plus aucune connexion, ni ici ni dans un ENT."), _sessions(account)]
-    if _is_mailed(account):
+    if account.usable_email:
         sentences.append(mail)
     if len(directory.schools_of_ties(account)) > 1:
         sentences.append(gettext("Le compte sert aussi dans un autre établissement : il y est fermé aussi."))
     return " ".join(sentences)
-
-
-def _is_mailed(account: Account) -> bool:
-    return account.usable_email is not None
 
 
 def _sessions(account: Account) -> str:

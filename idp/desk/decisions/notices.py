@@ -10,7 +10,7 @@ from typing import Any
 from flask import url_for
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, and_, func, select
 
 from idp.accounts import closing_acts, school_notices
 from idp.accounts.closings import Closing, Wait
@@ -134,9 +134,9 @@ def open_by_kind() -> list[tuple[Any, list[NoticeView]]]:
     return [(title, list(group)) for title, group in groupby(views(rows), lambda item: item.words.title)]
 
 
-def settled_lately() -> list[NoticeView]:
+def settled_lately(*conditions: ColumnElement[bool]) -> list[SchoolNotice]:
     """Return the notices in scope that were settled within `SETTLED_SINCE`, the newest first."""
-    return views(_rows(SchoolNotice.settled_at >= now() - SETTLED_SINCE, SchoolNotice.settled_at.desc()))
+    return _rows(and_(SchoolNotice.settled_at >= now() - SETTLED_SINCE, *conditions), SchoolNotice.settled_at.desc())
 
 
 def _rows(condition: ColumnElement[bool], order: Any) -> list[SchoolNotice]:

@@ -8,15 +8,16 @@ from flask import Blueprint, Response, make_response, render_template, request, 
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 
+from idp.accounts import school_notices
 from idp.accounts.models import Account, Child, Guardianship
 from idp.accounts.school_notices import Kind
 from idp.audit import log
 from idp.audit.desk_events import NoticesListed
 from idp.db import db, unit_of_work
 from idp.desk import access, family_pages, home
-from idp.desk.access import Right, needs
+from idp.desk.access import Right
 from idp.desk.decisions import answers, closings, notices
-from idp.desk.decisions.answers import Reply
+from idp.desk.decisions.answers import ACTS, Reply, act
 from idp.desk.decisions.notices import NoticeView
 from idp.desk.decisions.words import Answer, Next
 from idp.desk.fields import ReasonField
@@ -24,7 +25,7 @@ from idp.desk.home import Tile
 from idp.desk.kept_forms import DeskForm, keeps
 from idp.desk.naming import pupil
 from idp.desk.search import service
-from idp.families import admission
+from idp.families import admission, disputes
 from idp.families.refusals import Code, RefusedError
 from idp.services import services
 from idp.web.forms import PlainField
@@ -37,11 +38,8 @@ CALLED = "appel"
 _LATE = "tard"
 """The same: a colleague was first."""
 _ALL = "tous"
-_PARTS = (
-    ("decisions.to_decide", _l("À décider"), Right.READ_NOTICES),
-    ("decisions.in_force", _l("En cours"), Right.CLOSE),
-)
-"""The endpoints of the parts of « Décisions », their labels, and the right that each needs."""
+_PARTS = {"to_decide": _l("À décider"), "in_force": _l("En cours")}
+"""The views of the parts of « Décisions », and their labels."""
 
 
 class AnswerForm(DeskForm):
@@ -67,10 +65,10 @@ class AnswerForm(DeskForm):
 
 
 @blueprint.get("/signalements")
-@needs(Right.READ_NOTICES)
+@act
 def to_decide() -> Response:
     """List the open notices, and those that were settled lately."""
-    waiting, settled, total = notices.open_by_kind(), notices.settled_lately(), notices.open_count()
+    waiting, settled, total = notices.open_by_kind(), notices.views(notices.settled_lately()), notices.open_count()
     listed = sum(len(items) for _, items in waiting)
     with unit_of_work():
         log.record(NoticesListed(count=listed + len(settled)))
@@ -85,7 +83,7 @@ def to_decide() -> Response:
 
 
 @blueprint.get("/suspensions")
-@needs(Right.CLOSE)
+@act
 def in_force() -> Response:
     """List the accounts and ties in scope that are closed."""
     lines, count, following = closings.in_force(request.args.get("page", 1, type=int))
@@ -94,26 +92,24 @@ def in_force() -> Response:
 
 
 def _part(**values: Any) -> Response:
-    parts = [(url_for(end), label, end == request.endpoint) for end, label, right in _PARTS if access.may(right)]
+    shown = [(f"decisions.{name}", label) for name, label in _PARTS.items() if access.may(ACTS[name].right)]
+    parts = [(url_for(endpoint), label, endpoint == request.endpoint) for endpoint, label in shown]
     return make_response(render_template("desk/decisions/decisions.html", parts=parts, **values))
 
 
 @blueprint.get("/signalements/<uuid:notice>")
-@needs(Right.READ_NOTICES)
+@act
 def notice(notice: uuid.UUID) -> Response:
     """Show one notice: what it means and what to check, or how it was settled."""
     row = access.notice(notice)
     family_pages.note_account(row.account_id)
     [item] = notices.views([row])
-    done, late = _done(item), request.args.get("fait") == _LATE
-    page = render_template(
-        "desk/decisions/signalement.html", item=item, done=done, late=late, steps=notices.steps_after(item)
-    )
-    return make_response(page)
+    told = {"done": _done(item), "late": request.args.get("fait") == _LATE, "steps": notices.steps_after(item)}
+    return make_response(render_template("desk/decisions/signalement.html", item=item, **told))
 
 
 @blueprint.route("/signalements/<uuid:notice>/<reply>", methods=["GET", "POST"])
-@needs(Right.SETTLE_NOTICES, sometimes_fresh=True)
+@act
 @keeps("sentence", "child", "given_name", "family_name")
 def answer(notice: uuid.UUID, reply: str) -> Response:
     """Say what an answer does and ask for a sentence; settle the notice."""
@@ -126,10 +122,10 @@ def answer(notice: uuid.UUID, reply: str) -> Response:
             return see_other(url_for("decisions.notice", notice=notice, fait=_LATE))
         access.refuse(str(notice))
     consequence = item.answers[chosen]
-    if answers.needs_proof(row, item.state, chosen) and (first := access.proof_first()):
+    if ACTS[row.kind].proof and (first := access.proof_first()):
         return first
     form, error = AnswerForm(), ""
-    disputed = answers.disputed_ties(row) if item.state.is_disputed else []
+    disputed = disputes.in_dispute(row.account_id, row.school_id) if item.state.is_disputed else []
     children = [tie.child for tie in disputed]
     renames = row.kind == Kind.NAME_IN_DOUBT.value and chosen is Answer.RIGHT
     if request.method == "POST" and form.check(children, renames=renames):
@@ -205,7 +201,10 @@ def _tiles() -> list[Tile]:
         sentence = gettext("Les établissements y répondent. Vous pouvez les lire, pour renseigner une famille.")
         return [Tile(count, gettext("Signalements des établissements"), sentence, url)]
     beside = gettext("Seule la direction y répond : prévenez-la.")
+    decided = notices.settled_lately(school_notices.DECIDED) if access.may(Right.REOPEN) else []
+    seen = gettext("Voyez laquelle reste, par qui et pourquoi, avec les signalements réglés.")
     return [
         Tile(count - for_head, gettext("Signalements"), gettext("Ils attendent votre réponse."), url),
         Tile(for_head, gettext("Signalements pour la direction"), beside, url),
+        Tile(len(decided), gettext("Adresses mail dont un secrétariat a décidé"), seen, url),
     ]

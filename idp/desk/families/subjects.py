@@ -235,7 +235,10 @@ def views(
     waits = guard.remaining_waits(limits.SIGN_IN_ACCOUNT, [account.username for account in accounts])
     cut_off = ties.cut_off_among(keys, access.children())
     open_notices = _notices(keys, school_notices.is_open())
-    notices_of = Counter(key for row in _for_post(open_notices) for key in {row.account_id, row.other_account_id})
+    for_head = answers.for_head(open_notices)
+    notices_of = Counter(
+        key for row in open_notices if row.id not in for_head for key in {row.account_id, row.other_account_id}
+    )
     tried = _with_wrong_tries(accounts) | {row.account_id for row in open_notices if row.kind in _UNLOCKED}
     with_passkeys = passkeys.holders(keys)
     unprinted = uncollected_letters.among(services().settings, keys)
@@ -331,13 +334,6 @@ def _notices(accounts: Collection[uuid.UUID], state: ColumnElement[bool]) -> Seq
     about = or_(SchoolNotice.account_id.in_(accounts), SchoolNotice.other_account_id.in_(accounts))
     chosen = select(SchoolNotice).where(about, state, access.notices())
     return db.session.scalars(chosen.order_by(SchoolNotice.created_at.desc())).all()
-
-
-def _for_post(notices_: Collection[SchoolNotice]) -> list[SchoolNotice]:
-    if access.may(Right.REOPEN) or not access.may(Right.SETTLE_NOTICES):
-        return list(notices_)
-    for_head = answers.for_head(notices_)
-    return [row for row in notices_ if row.id not in for_head]
 
 
 def _with_wrong_tries(accounts: Collection[Account]) -> set[uuid.UUID]:

@@ -76,7 +76,7 @@ blueprint = Blueprint("letter", __name__)
 
 
 @blueprint.get("/comptes/<uuid:key>/courrier")
-@needs(Right.PRINT_LETTER, sometimes_fresh=True)
+@needs(Right.PRINT_LETTER, fresh=None)
 def show(key: uuid.UUID) -> Response:
     """Show what a new letter will do, or why there is none."""
     account = family_pages.open_account(key)
@@ -87,7 +87,7 @@ def show(key: uuid.UUID) -> Response:
 
 
 @blueprint.post("/comptes/<uuid:key>/courrier")
-@needs(Right.PRINT_LETTER, sometimes_fresh=True)
+@needs(Right.PRINT_LETTER, fresh=None)
 @keeps("reason", "came", "document", "guardian")
 def draw(key: uuid.UUID) -> Response:
     """Print the letter, and lead to its file."""

@@ -160,7 +160,7 @@ def _page(error: str = "", uai: str = "", *, replaces: bool = False, field: str 
 
 
 @blueprint.get("/fichiers/<uuid:key>")
-@needs(Right.IMPORT_FILES, sometimes_fresh=True)
+@needs(Right.IMPORT_FILES, fresh=None)
 def compare(key: uuid.UUID) -> Response:
     """Show by name what an import of checked files would change; after a proof, if the person may import them."""
     check = checks.checked(key)
@@ -213,7 +213,7 @@ def import_(key: uuid.UUID) -> Response:
 
 
 @blueprint.post("/fichiers/<uuid:key>/ne-pas-importer")
-@needs(Right.DECIDE_FILES, sometimes_fresh=True)
+@needs(Right.DECIDE_FILES, fresh=None)
 @keeps("motif")
 def decline(key: uuid.UUID) -> Response:
     """Remove files that wait for the direction, which says why it does not import them."""
