@@ -5,13 +5,10 @@ else from `n` and `e` as signed numbers. It finds parents by `sub` or, with SAML
 """
 
 import base64
-import hashlib
-import hmac
 import json
 import secrets
 import time
 import uuid
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -19,8 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from flask.testing import FlaskClient
 
 SCOPE = "openid profile"  # fixed in its code
@@ -29,10 +25,6 @@ _RSA_HASHES: dict[str, hashes.HashAlgorithm] = {
     "RS384": hashes.SHA384(),
     "RS512": hashes.SHA512(),
 }
-_PARENTS = {"1", "2"}
-_FIELDS = 5
-
-Key = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 
 
 class RefusedError(Exception):
@@ -62,7 +54,7 @@ class EntcoreParty:
     settings: dict[str, Any]
     server: FlaskClient
     users: dict[str, str] = field(default_factory=dict)
-    keys: dict[str, Key] = field(default_factory=dict)
+    keys: dict[str, rsa.RSAPublicKey] = field(default_factory=dict)
 
     def leave(self, landing: str = "") -> Departure:
         """Return the authorization request; `landing` is the requested page of the ENT."""
@@ -140,27 +132,16 @@ class EntcoreParty:
             raise RefusedError("unknown externalId")
         return self.users[claims["sub"]]
 
-    def sign_out_url(self, id_token: str, state: str) -> str:
-        return f"{self.settings['logoutUri']}?id_token_hint={id_token}&state={state}&post_logout_redirect_uri="
-
-    def sign(self, signed: bytes) -> bytes:
-        return hmac.digest(self.settings["secret"].encode(), signed, hashlib.sha256)
-
     def _signed(self, header: dict[str, Any], signed: bytes, signature: bytes) -> bool:
         alg = header.get("alg")
-        if alg == "HS256":
-            return hmac.compare_digest(self.sign(signed), signature)
-        if alg not in {*_RSA_HASHES, "ES256"}:
+        if alg not in _RSA_HASHES:
             raise RefusedError("alg")
         if header["kid"] not in self.keys:
             self.fetch_keys()
         key = self.keys.get(header["kid"])
         try:
-            if isinstance(key, rsa.RSAPublicKey):
+            if key is not None:
                 key.verify(signature, signed, padding.PKCS1v15(), _RSA_HASHES[alg])
-            elif key is not None:
-                halves = (int.from_bytes(half, "big") for half in (signature[:32], signature[32:]))
-                key.verify(encode_dss_signature(*halves), signed, ec.ECDSA(hashes.SHA256()))
         except InvalidSignature:
             return False
         return key is not None
@@ -174,10 +155,7 @@ class EntcoreParty:
         return dict(response.get_json() if response.status_code == 200 and response.is_json else {})
 
 
-def read_key(jwk: dict[str, Any]) -> Key:
-    if jwk["kty"] == "EC":
-        x, y = (int.from_bytes(_unb64(jwk[name]), "big") for name in "xy")
-        return ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key()
+def read_key(jwk: dict[str, Any]) -> rsa.RSAPublicKey:
     if "x5c" in jwk:
         key = x509.load_der_x509_certificate(base64.b64decode(jwk["x5c"][0])).public_key()
         assert isinstance(key, rsa.RSAPublicKey)
@@ -186,42 +164,6 @@ def read_key(jwk: dict[str, Any]) -> Key:
     if exponent > modulus:
         raise ValueError("exponent is larger than modulus")
     return rsa.RSAPublicNumbers(exponent, modulus).public_key()
-
-
-@dataclass(frozen=True)
-class Relative:
-    """A parent from the ENT's own import of the school's file; `children` are (attachmentId, UAI)."""
-
-    last_name: str
-    first_name: str
-    children: frozenset[tuple[str, str]]
-
-
-def match(relatives: Iterable[Relative], vectors: list[str]) -> list[Relative]:
-    """Return the relatives that FrEduVecteur names: one for a single vector, otherwise all to choose from."""
-    rows = [_vector(vector) for vector in vectors]
-    if not rows or (len(rows) > 1 and not {row[0] for row in rows} <= _PARENTS):
-        raise RefusedError("invalid.vector")
-    if not {row[0] for row in rows} <= _PARENTS:
-        raise RefusedError("invalid.user.profile")
-    _, last_names, first_names, ids, uais = (set(column) for column in zip(*rows, strict=True))
-    matches = [
-        relative
-        for relative in relatives
-        if relative.last_name in last_names
-        and relative.first_name in first_names
-        and any(child in ids and uai in uais for child, uai in relative.children)
-    ]
-    if not matches or (len(rows) == 1 and len(matches) > 1):
-        raise RefusedError("no user")
-    return matches
-
-
-def _vector(vector: str) -> list[str]:
-    fields = vector.rstrip("|").split("|")
-    if len(fields) != _FIELDS or not fields[3].strip() or not fields[4].strip():
-        raise RefusedError("invalid.vector")
-    return fields
 
 
 def _unb64(text: str) -> bytes:

@@ -232,18 +232,6 @@ def test_prompts_may_be_combined_but_with_none(browser: FlaskClient, ent: Relyin
 
 
 @pytest.mark.row("A-15")
-def test_the_charter_comes_before_and_is_not_asked_again(browser: FlaskClient, build: Build, session: Account) -> None:
-    # OpenID Connect Core 1.0, 3.1.2.4.
-    ent = build.ent(charter="provider")
-    build.publish(ent, "1")
-    page = follow(browser, browser.get(ent.url(Attempt(), prompt="consent")))
-    assert heading(page) == "Charte ENT"
-    page = submit(browser, page, accepte="y", version="1")
-    assert heading(page) == HEADING
-    assert ent.answer(submit(browser, page))["code"]
-
-
-@pytest.mark.row("A-15")
 def test_an_agreement_is_one_person_s_and_one_request_s(
     app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
@@ -274,16 +262,6 @@ def test_the_consent_page_asks_for_the_sign_in_after_a_sign_out_in_another_tab(
     consent_page = submit(browser, again, identifiant=session.username, mot_de_passe=PASSWORD)
     assert heading(consent_page) == HEADING
     assert ent.answer(submit(browser, consent_page))["code"]
-
-
-@pytest.mark.row("A-15")
-def test_the_form_of_another_site_agrees_to_nothing(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    # OpenID Connect Core 1.0, 3.1.2.3.
-    page = follow(browser, browser.get(ent.url(Attempt(), prompt="consent")))
-    for data in ({}, {"csrf_token": ""}, {"csrf_token": "x" * 60}):
-        response = browser.post(page.request.full_path, data=data)
-        assert response.status_code == 400
-        assert heading(response) == "Cette page est restée ouverte trop longtemps"
 
 
 @pytest.mark.row("A-15")
@@ -325,11 +303,3 @@ def test_the_consent_page_names_the_children_only_if_they_are_released(
     assert "enfants" not in page.text
     page = follow(browser, browser.get(build.ent().url(Attempt(), prompt="consent")))
     assert "pour chacun de vos enfants" in page.text
-
-
-@pytest.mark.row("T-17")
-def test_the_consent_is_also_for_offline_access(browser: FlaskClient, build: Build, session: Account) -> None:
-    # OpenID Connect Core 1.0, 11.
-    ent, attempt = build.ent(scopes=OFFLINE), Attempt()
-    page = follow(browser, browser.get(ent.url(attempt, prompt="consent", scope=OFFLINE)))
-    assert ent.tokens(browser, ent.answer(submit(browser, page))["code"], attempt)["refresh_token"]

@@ -3,10 +3,7 @@
 Assertions, proofs and profiles of each name alone are in test_assertions, test_dpop and test_fapi2.
 """
 
-from typing import Any
-
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ed448
 from flask import Flask
 from flask.testing import FlaskClient
 from joserfc import jwt
@@ -21,7 +18,6 @@ from tests.protocol.flow import code_for, refused
 from tests.protocol.registering import invited, of_another, register, registered
 from tests.protocol.test_assertions import believed, jwks, not_believed, shown, signing
 from tests.relying_party import Attempt
-from tests.signatures import b64
 
 NAMES = ("EdDSA", "Ed25519")
 
@@ -69,22 +65,6 @@ def test_both_algorithm_names_are_refused_for_a_key_of_another_algorithm(
             not_believed(shown(browser, ent, ent.assertion()))
 
 
-@pytest.mark.row("T-16")
-def test_the_other_edwards_curve_is_refused(browser: FlaskClient, build: Build, key: Key) -> None:
-    # FAPI 2.0 Security Profile, 5.4.1.
-    private = ed448.Ed448PrivateKey.generate()
-    jwk = {"kty": "OKP", "crv": "Ed448", "x": b64(private.public_key().public_bytes_raw()), "kid": "448"}
-    ent = signing(build, key, jwks={"keys": [*jwks(key)["keys"], jwk]})
-    fields = ent.assertion()
-    body = fields["client_assertion"].split(".")[1]
-    for name in (*NAMES, "Ed448"):
-        head = key.sign({"alg": name, "kid": "448", "typ": "JWT"}, {}).split(".")[0]
-        signed = f"{head}.{body}"
-        forged = f"{signed}.{b64(private.sign(signed.encode()))}"
-        not_believed(shown(browser, ent, {**fields, "client_assertion": forged}))
-    believed(shown(browser, ent, fields))
-
-
 def test_a_key_has_one_thumbprint_under_both_names(browser: FlaskClient, build: Build, session: Account) -> None:
     # RFC 9449, 6.1. A thumbprint has no algorithm name: a token is valid with either name.
     party, attempt = KeyedParty.of(build.ent(), key=Key.new("EdDSA")), Attempt()
@@ -93,21 +73,6 @@ def test_a_key_has_one_thumbprint_under_both_names(browser: FlaskClient, build: 
     for name in NAMES:
         party.key = called(party.key, name)
         assert party.read_userinfo(browser, token)["sub"]
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_registration_returns_the_algorithm_name_of_the_client(browser: FlaskClient, name: str) -> None:
-    # RFC 7591, 3.2.1.
-    key = Key.new(name)
-    metadata: dict[str, Any] = {
-        "token_endpoint_auth_method": "private_key_jwt",
-        "token_endpoint_auth_signing_alg": name,
-        "jwks": jwks(key),
-    }
-    registration = registered(browser, invited(), **metadata)
-    assert {member: registration[member] for member in metadata} == metadata
-    lacking = register(browser, invited(), **{**metadata, "jwks": jwks(Key.new("ES256"))})
-    refused(lacking, "invalid_client_metadata")
 
 
 def test_the_provider_signs_with_the_older_algorithm_name(

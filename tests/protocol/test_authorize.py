@@ -208,7 +208,7 @@ def test_request_objects_are_refused_and_nothing_is_fetched(
         ("request_uri", "request_uri_not_supported"),
         ("registration", "registration_not_supported"),
     ):
-        for value in ("https://intranet.test/object", "eyJhbGciOiJub25lIn0.e30."):
+        for value in ("https://intranet.test/object", "eyJhbGciOiJub25lIn0.e30.", "data:,x", "\x01"):
             assert ent.answer(browser.get(ent.url(Attempt(), **{name: value})))["error"] == error
             stays_here(browser.get(ent.url(Attempt(), **{name: value}, redirect_uri="https://evil.test/")))
     assert endpoints == []

@@ -12,8 +12,8 @@ from werkzeug.test import TestResponse
 from idp import languages
 from idp.accounts.models import Account
 from tests.builders import PASSWORD, Build
-from tests.pages import follow, form_token, heading, sign_in, submit
-from tests.protocol.flow import code_for, stays_here, step_of
+from tests.pages import follow, form_token, heading, submit
+from tests.protocol.flow import code_for, stays_here
 from tests.relying_party import Attempt, RelyingParty
 from tests.rows import each_row
 
@@ -64,22 +64,6 @@ def test_an_error_page_links_to_the_registered_home_of_a_known_client(
     assert "doubled client_id" in stays_here(doubled)
 
 
-@pytest.mark.row("A-23")
-def test_no_page_can_be_framed_read_by_others_or_kept(browser: FlaskClient, ent: RelyingParty) -> None:
-    # RFC 9700, 4.16, 4.2.4.
-    pages = [
-        follow(browser, browser.get(ent.url(Attempt()))),
-        browser.get(ent.url(Attempt(), client_id="nobody")),
-        browser.get("/authorize/resume?demande=x"),
-        browser.get("/logout"),
-    ]
-    for page in pages:
-        assert page.mimetype == "text/html"
-        assert "frame-ancestors 'none'" in page.headers["Content-Security-Policy"]
-        assert (page.headers["Referrer-Policy"], page.headers["Cache-Control"]) == ("no-referrer", "no-store")
-        assert "Access-Control-Allow-Origin" not in page.headers
-
-
 @pytest.mark.row("A-24")
 def test_the_answer_to_a_password_is_a_303(browser: FlaskClient, ent: RelyingParty, parent: Account) -> None:
     # RFC 9700, 4.12.
@@ -110,29 +94,6 @@ def test_the_sign_in_page_explains_a_reauthentication_only(
         follow(app.test_client(), app.test_client().get(ent.url(Attempt(), prompt="login"))),
     ):
         assert "déjà connecté" not in page.text
-
-
-@pytest.mark.row("A-25")
-def test_unknown_optional_parameters_are_no_error(
-    browser: FlaskClient, build: Build, ent: RelyingParty, parent: Account, attempt: Attempt
-) -> None:
-    # OpenID Connect Core 1.0, 15.1.
-    wishes = {
-        "ui_locales": "de fr-CA xx-%",
-        "claims_locales": "fr",
-        "display": "popup",
-        "acr_values": "urn:none other",
-        "foo": "bar",
-        "login_hint": "<script>alert(1)</script>",
-    }
-    first = browser.get(ent.url(attempt, **wishes))
-    assert step_of(first) == "/profil"  # the hint names no profile
-    for_parents = build.ent("Horizon", "horizon.test", default_profile="parent")
-    page = follow(browser, browser.get(for_parents.url(Attempt(), **wishes))).get_data(as_text=True)
-    assert 'value="&lt;script&gt;alert(1)&lt;/script&gt;"' in page  # pre-filled and escaped
-    assert "<script>alert" not in page
-    sign_in(browser, "/connexion", parent.username, PASSWORD)
-    assert ent.answer(browser.get(ent.url(attempt, **wishes)))["code"]
 
 
 @pytest.mark.row("A-26")
@@ -193,18 +154,6 @@ def test_the_language_that_is_asked_for_holds_through_the_steps(
         page = submit(browser, page, **fields, **({"version": "1"} if "accepte" in fields else {}))
     assert steps == [("/profil", "en"), ("/connexion", "en"), ("/charte", "en")]
     assert ent.answer(page)["code"]
-
-
-@pytest.mark.row("A-25")
-def test_the_person_s_language_overrides_ui_locales(
-    two_languages: None, browser: FlaskClient, ent: RelyingParty
-) -> None:
-    # OpenID Connect Core 1.0, 3.1.2.1.
-    page = follow(browser, browser.get(ent.url(Attempt(), ui_locales="en", login_hint=None)))
-    assert language(page) == "en"
-    page = browser.get(page.request.full_path.replace("ui_locales=en", "ui_locales=fr"))
-    assert language(page) == "fr"
-    assert language(submit(browser, page, profil="parent")) == "fr"
 
 
 @pytest.mark.row("A-25")

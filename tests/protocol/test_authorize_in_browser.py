@@ -189,25 +189,3 @@ def test_a_parent_of_another_ent_gets_a_link_to_their_own_ent(
         look_narrow_and_wide(page, *(page.get_by_role("link", name=name) for name in names))
         follow(page.get_by_role("link", name="Accéder à l’ENT Passerelle"))
         assert page.url.startswith(f"{loopback}/healthz")
-
-
-def test_the_page_names_an_unregistered_redirect_uri(
-    browser_process: Browser, loopback: str, build: Build, parent: Account
-) -> None:
-    # RP-Initiated Logout 1.0, 3; RFC 6749, 4.1.2.1.
-    ent = build.ent()
-    with new_page(browser_process) as page:
-        page.goto(loopback + ent.url(Attempt(), redirect_uri="https://ent.test/autre"))
-        look_narrow_and_wide(page)
-        expect(page.get_by_text("n’est pas enregistrée ici")).to_be_visible()
-        page.goto(f"{loopback}/connexion")
-        page.get_by_label("Identifiant", exact=True).fill(parent.username)
-        page.get_by_label("Mot de passe", exact=True).fill(PASSWORD)
-        follow(page.get_by_role("button", name="Se connecter"))
-        page.goto(f"{loopback}/logout?client_id={ent.client_id}&post_logout_redirect_uri=https://ent.test/autre")
-        look_narrow_and_wide(page)
-        expect(page.get_by_text("invalid post_logout_redirect_uri")).to_be_visible()
-        follow(page.get_by_role("button", name="Se déconnecter"))
-        look_narrow_and_wide(page)
-        expect(page.get_by_role("heading", name="Vous êtes déconnecté")).to_be_visible()
-        expect(page.get_by_text("invalid post_logout_redirect_uri")).to_be_visible()

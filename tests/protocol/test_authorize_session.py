@@ -207,14 +207,6 @@ def test_a_continuation_opens_in_the_browser_that_started_it_alone(
     assert browser.get(f"/connexion?{signed}").status_code == 400
 
 
-@pytest.mark.row("A-22")
-def test_a_continuation_expires(browser: FlaskClient, ent: RelyingParty) -> None:
-    # OpenID Connect Core 1.0, 3.1.2.3. A request in progress is good for half an hour.
-    signed = browser.get(ent.url(Attempt())).headers["Location"]
-    with time_machine.travel(datetime.now(UTC) + timedelta(minutes=31)):
-        assert browser.get(signed).status_code == 400
-
-
 @pytest.mark.row("A-18")
 def test_a_hint_is_accepted_for_its_own_client_only(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account

@@ -11,7 +11,6 @@ from sqlalchemy import select, update
 
 from idp.accounts.models import Account
 from idp.clock import now
-from idp.config import load
 from idp.db import db
 from idp.families import closing
 from idp.families.closing import Decision
@@ -19,10 +18,8 @@ from idp.oidc.keys import rotation
 from idp.oidc.models import Token
 from idp.outbox import queue
 from idp.registration import registrations
-from idp.registration.faults import RegistrationRefusedError
-from idp.registration.metadata import ClientMetadata
 from idp.services import services_of
-from idp.sessions import ending, manager
+from idp.sessions import manager
 from idp.sessions.models import Session
 from tests.builders import COLLEGE, LYCEE, PASSWORD, Build
 from tests.databases import ISSUER
@@ -43,7 +40,6 @@ from tests.protocol.told_ents import (  # noqa: F401 - fixtures too
     told_work,
 )
 from tests.relying_party import RelyingParty
-from tests.rows import each_row
 
 
 @pytest.mark.row("L-06")
@@ -163,19 +159,6 @@ def test_a_renewed_session_is_notified_with_the_sid_that_the_ent_knows(
     assert read(browser, notified_ent, server)["sid"] == before["sid"]
 
 
-def test_a_repeated_message_sends_a_new_logout_token(
-    browser: FlaskClient, notified_ent: RelyingParty, session: Account, work: Work, server: EntServer
-) -> None:
-    # Back-Channel Logout 1.0, 2.7.
-    log_out(browser, tokens_for(browser, notified_ent))
-    row = db.session.scalars(select(Session.id)).one()
-    queue.enqueue(ending.SESSIONS_ENDED, {"sessions": [str(row), str(uuid.uuid4())]})
-    db.session.commit()
-    assert work() == 4
-    jtis = {read(browser, notified_ent, server, index)["jti"] for index in range(2)}
-    assert len(jtis) == 2, "a token is made anew each time: no ENT takes the second for a replay"
-
-
 def test_messages_without_a_session_or_an_ent_are_dropped(
     browser: FlaskClient, notified_ent: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
@@ -226,43 +209,6 @@ def test_a_logout_token_has_the_sub_that_the_ent_knows(
     log_out(browser, tokens)
     work()
     assert read(browser, ent, server)["sub"] == tokens["claims"]["sub"]
-
-
-@each_row(
-    ("uri", "fault"),
-    [
-        ("http://ent.test/logout", "must be https"),
-        ("http://127.0.0.1:8001/logout", "must be https"),
-        ("https://ent.test/logout#x", "fragment"),
-        ("https://user:secret@ent.test/logout", "must be https://host/"),
-        ("https:///logout", "must be https://host/"),
-        ("ftp://ent.test/", "must be https://host/"),
-        ("https://ent.test/a b", "not a URI"),
-        ("https://[::1/logout", "not a URI"),
-        (f"https://ent.test/{'a' * 500}", "500 characters at most"),
-    ],
-)
-def test_an_unusable_logout_uri_is_not_registered(build: Build, uri: str, fault: str) -> None:
-    # Back-Channel Logout 1.0, 2.2.
-    with pytest.raises(RegistrationRefusedError) as refusal:
-        build.ent(backchannel_logout_uri=uri)
-    [field_fault] = refusal.value.faults
-    assert field_fault.field == "backchannel_logout_uri"
-    assert fault in field_fault.text
-
-
-def test_in_development_loopback_is_registered_without_tls(build: Build) -> None:
-    # Back-Channel Logout 1.0, 2.2.
-    own_machine = load(env="development", issuer="http://127.0.0.1:8000", database_url=build.settings.database_url)
-    uri = "http://127.0.0.1:8001/backchannel-logout"
-    metadata = ClientMetadata(
-        name="Passerelle",
-        redirect_uris=["http://127.0.0.1:8001/callback"],
-        uais=[COLLEGE],
-        backchannel_logout_uri=uri,
-    )
-    client, _ = registrations.register(own_machine, metadata)
-    assert client.backchannel_logout_uri == uri
 
 
 @pytest.mark.row("K-25")

@@ -5,7 +5,6 @@ from datetime import timedelta
 from http.server import BaseHTTPRequestHandler
 
 import pytest
-import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
 
@@ -211,21 +210,3 @@ def test_pending_notification_is_sent_after_an_erasure(
     assert rights.erase(session.id, "demande").sign_outs == 1
     work()
     assert read(browser, notified_ent, server)["sid"] == tokens["claims"]["sid"]
-
-
-def test_ent_is_not_notified_a_day_after_an_erasure(
-    app: Flask,
-    browser: FlaskClient,
-    build: Build,
-    notified_ent: RelyingParty,
-    session: Account,
-    server: EntServer,
-    work: Work,
-) -> None:
-    # Back-Channel Logout 1.0, 2.5.
-    tokens_for(browser, notified_ent)
-    rights.erase(session.id, "demande")
-    with time_machine.travel(now() + timedelta(hours=25)):
-        work()
-    assert outcomes() == [("dropped", "")]
-    assert server.asked == []

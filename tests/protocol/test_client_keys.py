@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
@@ -137,22 +136,6 @@ def test_fetches_that_fail_count_as_failed_authentications(
     for _ in range(limits.CLIENT_PROOF.free):
         asked_to_come_back(shown(browser, ent, ent.assertion()))
     assert shown(browser, ent, ent.assertion()).status_code == 429
-
-
-@pytest.mark.row("T-16")
-@pytest.mark.usefixtures("unhurried")
-def test_unknown_key_ids_cause_one_request_a_minute(
-    browser: FlaskClient, build: Build, server: EntServer, key: Key
-) -> None:
-    # OpenID Connect Core 1.0, 10.1.1.
-    published(server, key)
-    ent = at_address(build, server, key)
-    for _ in range(20):
-        ent.client = Key.new()
-        not_believed(shown(browser, ent, ent.assertion()))
-    ent.client = key
-    believed(shown(browser, ent, ent.assertion()))
-    assert len(server.asked) == 1
 
 
 @pytest.mark.row("T-16")
@@ -346,15 +329,6 @@ def test_other_keys_beside_the_right_one_do_no_harm(browser: FlaskClient, build:
     ent = at_address(build, server, key)
     server.served["/keys"] = (200, {}, json.dumps({"keys": [*strange, {**key.jwk, "kid": key.kid}]}).encode())
     believed(shown(browser, ent, ent.assertion()))
-
-
-@pytest.mark.row("T-16")
-def test_a_weak_key_checks_no_signature(browser: FlaskClient, build: Build, server: EntServer) -> None:
-    # RFC 7518, 3.3.
-    weak = Key("RS256", rsa.generate_private_key(65537, 1024))  # noqa: S505 - a weak key is tested
-    ent = at_address(build, server, weak)
-    published(server, weak)
-    not_believed(shown(browser, ent, ent.assertion()))
 
 
 @pytest.mark.row("T-16")

@@ -216,13 +216,6 @@ def test_a_code_that_names_a_key_is_exchanged_with_that_key_alone(
     assert party.redeem(browser, code, attempt, party.fresh_proof()).get_json()["token_type"] == "DPoP"
 
 
-def test_a_malformed_thumbprint_is_refused(browser: FlaskClient, party: KeyedParty) -> None:
-    # RFC 9449, 10.
-    for odd in ("x", "x" * 44, "é" * 43, f"{party.key.thumbprint[:-1]}="):
-        answer = party.answer(browser.get(party.url(Attempt(), dpop_jkt=odd)))
-        assert answer["error"] == "invalid_request"
-
-
 def test_a_client_that_must_show_proofs_gets_nothing_without(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:

@@ -117,18 +117,6 @@ def test_a_proof_signed_with_rs256_is_refused(
     assert party.read_userinfo(browser, tokens["access_token"])["sub"]
 
 
-@pytest.mark.row("T-01")
-def test_a_code_expires_after_a_minute(browser: FlaskClient, party: KeyedParty, session: Account) -> None:
-    # FAPI 2.0 Security Profile, 5.3.2.1.
-    early, late = Attempt(), Attempt()
-    with time_machine.travel(time.time(), tick=False) as clock:
-        codes = [code_of(browser, party, attempt) for attempt in (early, late)]
-        clock.shift(59)
-        assert party.redeem(browser, codes[0], early, party.fresh_proof()).status_code == 200
-        clock.shift(2)
-        refused(party.redeem(browser, codes[1], late, party.fresh_proof()), "invalid_grant")
-
-
 def test_the_profile_overrides_the_other_registered_settings(
     browser: FlaskClient, party: KeyedParty, session: Account
 ) -> None:
@@ -147,18 +135,3 @@ def test_the_profile_overrides_the_other_registered_settings(
     tokens = party.redeem(browser, code, attempt, party.fresh_proof()).get_json()
     refused(party.renew(browser, tokens["refresh_token"], None), "invalid_request")
     assert party.userinfo(browser, tokens["access_token"]).status_code == 401
-
-
-def test_a_process_with_a_cached_registration_enforces_the_profile(
-    browser: FlaskClient, build: Build, settings: Settings
-) -> None:
-    # FAPI 2.0 Security Profile, 5.3.2.1.
-    rotation.rotate(settings, "ES256")
-    key = Key.new("RS256")
-    keys = {"keys": [{**key.jwk, "kid": key.kid, "use": "sig"}]}
-    ent = build.ent(auth_method="private_key_jwt", jwks=keys, scopes=OFFLINE)
-    party = KeyedParty.of(ent, client=key)
-    assert party.pushed(browser, Attempt())
-    changed = update(Client).where(Client.client_id == ent.client_id)
-    commit(changed.values(security_profile="fapi2", version=Client.version + 1))
-    refused(party.push(browser, Attempt()), "invalid_client", 401)

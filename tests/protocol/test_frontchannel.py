@@ -13,9 +13,8 @@ from idp.accounts.models import Account
 from idp.registration import registrations
 from tests.builders import PASSWORD, Build
 from tests.my_account.changes import CHOSEN, PASSWORD_PAGE, PASSWORD_TITLE, reload_account
-from tests.pages import follow, form_token, heading, sign_in, submit, text_beside_menu
+from tests.pages import follow, form_token, heading, sign_in, submit
 from tests.protocol.flow import HOST, OFFLINE, refused, tokens_for
-from tests.protocol.test_logout import confirm
 from tests.relying_party import Attempt, RelyingParty
 
 SIGNED_OUT = "Vous êtes déconnecté"
@@ -159,20 +158,6 @@ def test_the_page_redirects_to_the_registered_url_with_the_state(
     assert 1 <= int(seconds) <= 5
     assert len(read.frames) == 1
     assert any(line.startswith("__Host-ss=;") for line in page.headers.getlist("Set-Cookie"))
-
-
-def test_without_a_target_the_page_stays_and_leads_to_the_ent(
-    browser: FlaskClient, build: Build, session: Account
-) -> None:
-    # RP-Initiated Logout 1.0, 3.
-    token = tokens_for(browser, build.ent(frontchannel_logout_uri=FRONT))["id_token"]
-    evil = {"id_token_hint": token, "post_logout_redirect_uri": "https://evil.test/"}
-    page = confirm(browser, browser.get("/logout", query_string=evil))
-    assert "invalid post_logout_redirect_uri" in page.text
-    read = _Page(page)
-    assert (len(read.frames), read.next, read.refresh) == (1, {}, [])
-    assert 'href="https://ent.test/"' in page.get_data(as_text=True)
-    assert "evil.test" not in text_beside_menu(page)
 
 
 @pytest.mark.row("L-08", "L-03")

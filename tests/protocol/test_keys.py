@@ -15,19 +15,16 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding
 from flask import Flask
 from flask.testing import FlaskClient
 from joserfc import jwt
-from sqlalchemy import event, select
+from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
 from idp.accounts.models import Account
-from idp.clients import registry
 from idp.config import Settings
 from idp.db import db
 from idp.oidc.keys import material, rotation
 from idp.oidc.keys import ring as keys
 from idp.oidc.keys.material import ALGORITHMS
 from idp.oidc.keys.ring import KeyRing
-from idp.oidc.logout import back_channel
-from idp.oidc.models import SigningKey
 from idp.oidc.tokens import issued
 from idp.services import services_of
 from tests.builders import Build
@@ -114,17 +111,6 @@ def test_at_hash_is_that_of_the_specification_s_own_example() -> None:
     assert material.half_hash("RS256", token) == "77QmUPtjPfzWtF2AnpK9RQ"
 
 
-@pytest.mark.parametrize("alg", ALGORITHMS)
-def test_a_logout_token_is_signed_with_the_same_key(
-    app: Flask, browser: FlaskClient, build: Build, every_key: list[str], alg: str
-) -> None:
-    # OpenID Connect Back-Channel Logout 1.0, 2.4.
-    registration = registry.find(build.ent(id_token_alg=alg).client_id)
-    assert registration is not None
-    token = back_channel.logout_token(services_of(app).server, registration, "sub", "sid")
-    assert verified(token, published(browser))["alg"] == alg
-
-
 @pytest.mark.row("X-02")
 def test_a_key_signs_and_verifies_one_algorithm_alone(app: Flask, settings: Settings, every_key: list[str]) -> None:
     # RFC 8725, 3.1.
@@ -191,20 +177,6 @@ def test_nodes_agree_within_seconds_without_a_message(browser: FlaskClient, sett
     assert shown() == [{first}] * 2, "what is dropped is gone within a second, everywhere"
     clock.seconds += 4
     assert [each.signer("RS256").kid for each in (ring, other)] == [first] * 2
-
-
-def test_the_last_key_is_dropped_and_another_signs_within_seconds(settings: Settings, clock: Clock) -> None:
-    # OpenID Connect Core 1.0, 10.1.1. A leaked key is not retained and signs nothing.
-    here = KeyRing(settings)
-    lost = here.signer("RS256").kid
-    successor = rotation.drop(settings, lost)
-    assert successor is not None
-    clock.seconds += 1.1
-    assert [key["kid"] for key in json.loads(here.document())["keys"]] == [successor.kid]
-    clock.seconds += 4
-    assert here.signer("RS256").kid == successor.kid
-    row = db.session.scalars(select(SigningKey).where(SigningKey.kid == lost)).one()
-    assert (row.private_sealed, row.retired_at is not None) == (b"", True)
 
 
 def test_a_token_of_another_node_s_new_key_is_known_and_made_up_ones_cost_one_look_a_second(

@@ -22,7 +22,6 @@ from tests.builders import LYCEE, PASSWORD, Build
 from tests.pages import follow, form_token, heading, hidden, sign_in, text_beside_menu
 from tests.protocol.flow import tokens_for
 from tests.relying_party import Attempt, RelyingParty
-from tests.services import change_settings
 
 QUESTION = "Voulez-vous vous déconnecter ?"
 SIGNED_OUT = "Vous êtes déconnecté"
@@ -173,15 +172,6 @@ def test_a_post_too_long_for_a_url_asks_and_then_signs_out(
     after = browser.post("/logout", data={**parameters, "csrf_token": own})
     assert after.headers["Location"] == f"{BYE}?{urlencode({'state': state})}"
     assert alive() == 0
-
-
-@pytest.mark.row("L-02")
-def test_a_hint_of_another_issuer_asks(app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    # RP-Initiated Logout 1.0, 2.
-    token = tokens_for(browser, ent)["id_token"]
-    change_settings(app, issuer="https://other.test")
-    assert heading(ask(browser, id_token_hint=token, post_logout_redirect_uri=BYE)) == QUESTION
-    assert alive() == 1
 
 
 @pytest.mark.row("L-03")

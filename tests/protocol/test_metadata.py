@@ -1,11 +1,9 @@
 """The discovery documents and the published keys: listed features work, others do not (security rows D-01 to D-06)."""
 
 import json
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
@@ -22,7 +20,7 @@ from tests.builders import PASSWORD, Build
 from tests.databases import ISSUER, SECRET
 from tests.dpop_party import Key, KeyedParty
 from tests.pages import follow, heading, sign_in
-from tests.protocol.flow import code_for, step_of, tokens_for
+from tests.protocol.flow import code_for, tokens_for
 from tests.relying_party import Attempt, RelyingParty
 from tests.rows import each_row
 
@@ -200,20 +198,6 @@ def test_every_scope_works_alone_and_no_other_does(browser: FlaskClient, build: 
         assert tokens["scope"] == "openid", scope
 
 
-@pytest.mark.row("D-02", "A-15")
-def test_every_prompt_works_and_no_other(browser: FlaskClient, build: Build, session: Account) -> None:
-    # Initiating User Registration via OpenID Connect 1.0, 4.1.
-    ent = build.ent()
-    for prompt in metadata(browser)["prompt_values_supported"]:
-        response = browser.get(ent.url(Attempt(), prompt=prompt))
-        if prompt == "none":
-            assert ent.answer(response)["code"]
-        else:
-            assert step_of(response) == ("/authorize/accord" if prompt == "consent" else "/connexion")
-    for prompt in ("create", "NONE", "none login", "foo"):
-        assert ent.answer(browser.get(ent.url(Attempt(), prompt=prompt)))["error"] == "invalid_request"
-
-
 @pytest.mark.row("D-02")
 @each_row("alg", [alg for alg in ALGORITHMS if alg != "RS256"])
 def test_another_algorithm_is_announced_once_its_key_signs(
@@ -252,30 +236,6 @@ def test_no_header_changes_an_address(browser: FlaskClient) -> None:
         values = [value for value in honest.get_json().values() if isinstance(value, str)]
         assert len(values) > 5
         assert all(url == ISSUER or url.startswith(f"{ISSUER}/") for url in values)
-
-
-@pytest.mark.row("D-04")
-def test_a_new_key_is_known_a_day_before_it_signs_and_the_old_one_stays(
-    app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
-) -> None:
-    # OpenID Connect Core 1.0, 10.1.1; Security row D-04.
-    ring = services_of(app).server.ring
-    [first] = jwks(browser)
-    before = tokens_for(browser, ent)["id_token"]
-    second = rotation.rotate(build.settings).kid
-    ring.forget()
-    assert {key["kid"] for key in jwks(browser)} == {first["kid"], second}
-    start = datetime.now(UTC)
-    for hours, expected in ((0, first["kid"]), (23.9, first["kid"]), (24.1, second)):
-        with time_machine.travel(start + timedelta(hours=hours)):
-            signer = ring.signer("RS256")
-            assert signer.kid == expected, hours
-            assert signer.kid in {key["kid"] for key in jwks(browser)}
-    assert ent.read(browser, before)  # signatures of the old key are still valid
-    with time_machine.travel(start + timedelta(hours=25)):
-        assert rotation.retire(first["kid"])
-        ring.forget()
-        assert {key["kid"] for key in jwks(browser)} == {second}
 
 
 @pytest.mark.row("D-05")

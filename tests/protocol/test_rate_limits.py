@@ -78,18 +78,6 @@ def test_a_hidden_frame_is_answered_and_not_shown_a_page(
 
 
 @pytest.mark.row("A-28")
-def test_another_session_at_the_same_address_is_not_made_to_wait(
-    clock: time_machine.Traveller, app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
-) -> None:
-    # RFC 6819, 4.4.1.11. The limit is per user, so that one parent's loop does not block other parents in the
-    # school's network.
-    for _ in range(SESSION.tries + 1):
-        answer = browser.get(ent.url(Attempt()))
-    assert answer.status_code == 429
-    assert app.test_client().get(ent.url(Attempt())).status_code == 303
-
-
-@pytest.mark.row("A-28")
 def test_the_rate_limit_of_a_network_covers_all_its_sessions(
     clock: time_machine.Traveller, app: Flask, ent: RelyingParty
 ) -> None:

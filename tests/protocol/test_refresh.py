@@ -49,23 +49,6 @@ def test_replay_in_an_ended_family_is_recorded_once_an_hour(
                 assert reuses() == expected
 
 
-@pytest.mark.row("T-21")
-def test_a_lost_answer_may_be_asked_again_for_ten_seconds(
-    browser: FlaskClient, offline: RelyingParty, session: Account
-) -> None:
-    # RFC 9700, 4.14.2. A client that lost a response may retry for ten seconds.
-    first = tokens_for(browser, offline, scope=OFFLINE)
-    answer = offline.refresh(browser, first["refresh_token"]).get_json()
-    with later(2):
-        again = offline.refresh(browser, first["refresh_token"])
-        assert again.status_code == 200
-        sibling = again.get_json()
-        assert sibling["refresh_token"] == answer["refresh_token"], "one chain, however often it is asked for"
-        assert offline.userinfo(browser, sibling["access_token"]).status_code == 200
-        assert offline.refresh(browser, sibling["refresh_token"]).status_code == 200
-    assert reuses() == 0
-
-
 @pytest.mark.row("T-21", "T-20")
 def test_a_late_replay_revokes_all_siblings_of_a_lost_answer(
     browser: FlaskClient, offline: RelyingParty, session: Account

@@ -12,7 +12,7 @@ from idp.audit.models import AuditEntry
 from idp.clients.models import CharterMode, Client
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db, unit_of_work
+from idp.db import db
 from idp.oidc.keys import rotation
 from idp.registration import access_tokens, registrations, rows
 from idp.registration.faults import RegistrationRefusedError
@@ -243,18 +243,6 @@ def test_a_change_of_how_a_client_proves_itself(browser: FlaskClient, registrati
     assert len(back["client_secret"]) == 43
     assert back["client_secret"] != registration["client_secret"]
     refused(replaced(browser, registration, client_secret=registration["client_secret"]), "invalid_request")
-
-
-def test_two_changes_at_once_are_not_mixed(registration: dict[str, Any]) -> None:
-    # RFC 7592, 2.2.
-    client = row()
-    metadata = rows.read(client)
-    db.session.commit()
-    with db.engine.begin() as elsewhere:
-        elsewhere.execute(update(Client).values(version=Client.version + 1, name="Entre-temps"))
-    with pytest.raises(RegistrationRefusedError, match="changed by somebody else"), unit_of_work():
-        registrations.change(client, metadata)
-    assert row().name == "Entre-temps"
 
 
 def test_an_operator_ends_a_registration_token_that_leaked(

@@ -25,7 +25,6 @@ from tests.protocol.flow import HOST, OFFLINE, code_for, refused, tokens_for
 from tests.protocol.registering import MINIMAL, bearer, bound, invited, party, register, registered, replaced
 from tests.protocol.test_races import rush
 from tests.relying_party import Attempt, RelyingParty
-from tests.rows import each_row
 
 YEAR = timedelta(days=365)
 
@@ -223,13 +222,6 @@ def test_invitation_pins_pkce(browser: FlaskClient, settings: Settings, *, pkce:
         assert replaced(browser, registration).status_code == 200
 
 
-def test_without_pkce_a_client_needs_another_proof(browser: FlaskClient) -> None:
-    # RFC 9700, 2.1.1.
-    token = bound(pkce=False)
-    refused(register(browser, token, token_endpoint_auth_method="none"), "invalid_client_metadata")
-    registered(browser, token)
-
-
 @pytest.mark.row("N-03")
 def test_only_the_invitation_gives_the_identifier_of_a_person(browser: FlaskClient) -> None:
     # RFC 7591, 3.2.1.
@@ -374,16 +366,3 @@ def test_a_head_request_changes_nothing(
         answer = browser.head(path)
         assert (answer.status_code, answer.headers.get("Location"), answer.get_data()) == (200, None, b"")
     assert ent.tokens(browser, code_for(browser, ent, attempt), attempt)["id_token"]
-
-
-@each_row("depth", [10, 400, 960, 968, 969, 975, 990, 3000])
-def test_a_claims_request_that_is_nested_too_deep_is_refused_at_once(
-    browser: FlaskClient, ent: RelyingParty, session: Account, depth: int
-) -> None:
-    # OpenID Connect Core 1.0, 3.1.2.6. The token endpoint reads the request again and must always be able to parse
-    # it.
-    nested = f'{{"id_token":{{"name":{{"value":{"[" * depth}{"]" * depth}}}}}}}'
-    if len(nested) < 3000:
-        assert ent.answer(browser.get(ent.url(Attempt(), claims=nested)))["error"] == "invalid_request"
-    shallow = json.dumps({"id_token": {"name": {"values": [["x"], {"a": [1]}]}}})
-    assert "name" not in tokens_for(browser, ent, claims=shallow)["claims"]

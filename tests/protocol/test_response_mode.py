@@ -23,20 +23,6 @@ FORM, EVIL = "form_post", "https://evil.test/cb"
 
 
 @pytest.mark.row("A-12")
-def test_a_code_travels_in_a_form_that_is_posted_to_the_redirect_uri(
-    browser: FlaskClient, ent: RelyingParty, session: Account
-) -> None:
-    # Form Post Response Mode 1.0, 2.
-    attempt = Attempt(state=HOSTILE)
-    page = browser.get(ent.url(attempt, response_mode=FORM))
-    answer = posted_answer(ent, page)
-    assert answer.keys() == {"code", "state", "iss", "session_state"}
-    assert answer["state"] == HOSTILE
-    assert heading(page) == "Retour à l’ENT"
-    ent.tokens(browser, answer["code"], attempt)
-
-
-@pytest.mark.row("A-12")
 def test_the_state_is_escaped_in_the_page(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     # Form Post Response Mode 1.0, 2. One script, a file of the service, and a policy that allows no other.
     page = browser.get(ent.url(Attempt(state=HOSTILE), response_mode=FORM))

@@ -229,18 +229,6 @@ def test_stored_claims_do_not_change_a_reserved_claim(browser: FlaskClient, buil
     assert "https://evil.test" not in json.dumps([tokens["claims"], info])
 
 
-@pytest.mark.row("U-04")
-def test_a_postal_address_is_not_released_to_an_unregistered_ent(
-    browser: FlaskClient, ent: RelyingParty, resident: Account
-) -> None:
-    # OpenID Connect Core 1.0, 5.3.2. An ENT that is not registered for it learns no address, however it asks.
-    claims_request = '{"userinfo":{"address":{"essential":true}},"id_token":{"address":null}}'
-    tokens = tokens_for(browser, ent, claims=claims_request)
-    info = ent.userinfo(browser, tokens["access_token"]).get_json()
-    assert "address" not in tokens["claims"].keys() | info.keys()
-    assert "Rivebelle" not in json.dumps([tokens["claims"], info])
-
-
 @pytest.mark.row("T-19")
 @settings(derandomize=True, database=None, max_examples=200)
 @given(st.sampled_from([*standard._VALIDATORS, "address", "x", "iss"]), st.text(max_size=60), st.booleans())

@@ -12,13 +12,11 @@ from flask.testing import FlaskClient
 
 from idp import pool
 from idp.accounts.models import Account
-from idp.config import Settings
 from idp.db import db
 from idp.metrics import instruments
 from idp.services import services_of
 from tests import applications
-from tests.builders import PASSWORD, Build
-from tests.pages import heading, sign_in
+from tests.builders import Build
 from tests.protocol.flow import OFFLINE, code_for, tokens_for
 from tests.protocol.listening import close_and_count, fresh_connections, listening
 from tests.relying_party import Attempt, RelyingParty
@@ -214,25 +212,3 @@ def test_a_locked_database_is_a_503_and_the_code_stays_valid(
         page = browser.get(ent.url(Attempt()))
         assert (page.status_code, page.headers["Retry-After"]) == (503, "5")
     ent.tokens(browser, code, attempt)
-
-
-def end_connections(database_url: str) -> None:
-    """End all other connections of the database, and wait until they are gone: PostgreSQL ends them a moment later."""
-    others = "FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
-    with psycopg.connect(database_url, autocommit=True) as other:
-        other.execute(f"SELECT pg_terminate_backend(pid, 5000) {others}")
-
-
-@pytest.mark.row("W-07")
-def test_connections_that_a_restart_broke_cost_no_answer(
-    app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account, settings: Settings
-) -> None:
-    # RFC 9110, 15.6.4. The first request after a restart of the database succeeds, and the first sign-in.
-    username = session.username
-    tokens_for(browser, ent)
-    db.session.remove()
-    for _ in range(2):
-        end_connections(settings.database_url)
-        assert browser.get(ent.url(Attempt())).status_code == 303
-        end_connections(settings.database_url)
-        assert heading(sign_in(app.test_client(), "/connexion", username, PASSWORD)) == "Gérer mon compte"

@@ -308,16 +308,6 @@ def test_revoking_an_unknown_token_succeeds(
     offline.tokens(browser, code, attempt)
 
 
-def test_a_public_client_may_revoke_and_not_introspect(browser: FlaskClient, build: Build, session: Account) -> None:
-    # RFC 7662, 2.1.
-    offline = build.ent(auth_method="none", scopes=OFFLINE)
-    tokens = tokens_for(browser, offline, scope=OFFLINE)
-    form = {"token": tokens["access_token"], "client_id": offline.client_id}
-    refused(browser.post("/introspect", data=form), "invalid_client", 401)
-    assert browser.post("/revoke", data=form).status_code == 200
-    assert offline.userinfo(browser, tokens["access_token"]).status_code == 401
-
-
 def test_introspection_describes_an_active_token(browser: FlaskClient, offline: RelyingParty, session: Account) -> None:
     # RFC 7662, 2.2.
     tokens = tokens_for(browser, offline, scope=OFFLINE)

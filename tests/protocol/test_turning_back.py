@@ -24,9 +24,8 @@ from idp.clock import now
 from idp.db import db
 from idp.registration import registrations
 from idp.sessions.models import Session
-from tests.activation.steps import SENT, activate, newest_link, open_activation
+from tests.activation.steps import SENT, open_activation
 from tests.builders import COLLEGE, LYCEE, PASSWORD, Build
-from tests.dpop_party import KeyedParty
 from tests.pages import follow, heading, sign_in, submit
 from tests.protocol.flow import posted_answer, step_of, tokens_for
 from tests.protocol.test_registration_tokens import changed
@@ -93,27 +92,6 @@ def test_a_cancelled_reauthentication_keeps_the_session(
     assert tokens_for(browser, ent, prompt="none")["claims"]["sid"] == tokens["claims"]["sid"]
 
 
-def test_a_pushed_request_can_be_cancelled(browser: FlaskClient, build: Build) -> None:
-    # RFC 6749, 4.1.2.1; RFC 9126, 4.
-    party, attempt = KeyedParty.of(build.ent()), Attempt()
-    for hint, title in (("profil:parent", SIGN_IN), ("", PROFILE)):
-        page = follow(browser, browser.get(party.opened(party.pushed(browser, attempt, login_hint=hint))))
-        assert heading(page) == title
-        denied(party, browser.get(way_back(page)), attempt)
-
-
-def test_a_person_who_chose_another_profile_can_cancel(
-    browser: FlaskClient, ent: RelyingParty, attempt: Attempt
-) -> None:
-    # RFC 6749, 4.1.2.1.
-    page = submit(browser, follow(browser, browser.get(ent.url(attempt, login_hint=None))), profil="enseignant")
-    assert heading(page) == ELSEWHERE
-    [choose] = re.findall(r'href="(/profil\?[^"]+)"', page.text)
-    again = browser.get(unescape(choose))
-    assert heading(again) == PROFILE
-    denied(ent, browser.get(way_back(again)), attempt)
-
-
 def test_a_cancel_of_a_started_step_resumes_the_request(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
     # OpenID Connect Core 1.0, 3.1.2.6.
     activation = open_activation(browser, build.never_activated(), ent.url(Attempt()))
@@ -121,16 +99,6 @@ def test_a_cancel_of_a_started_step_resumes_the_request(browser: FlaskClient, bu
     waiting = sign_in(browser, ent.url(Attempt()), build.unconfirmed().username, PASSWORD)
     assert heading(waiting) == SENT
     assert step_of(browser.get(of_step(waiting))) == "/authorize/resume"
-
-
-def test_the_sign_in_page_of_a_half_done_activation_leads_back_too(
-    browser: FlaskClient, build: Build, ent: RelyingParty, attempt: Attempt
-) -> None:
-    # RFC 6749, 4.1.2.1.
-    activation = open_activation(browser, build.never_activated(), ent.url(attempt))
-    page = browser.get(activation.request.full_path.replace("/activation?", "/connexion?"))
-    assert heading(page) == SIGN_IN
-    denied(ent, browser.get(way_back(page)), attempt)
 
 
 def test_a_cancel_after_the_sign_in_redirects_to_the_ent(
@@ -254,21 +222,6 @@ def test_the_code_of_a_letter_starts_the_sign_in_of_a_parent(build: Build, begin
         == profile_choice.from_hint("profil:parent")
         == profile_choice.PARENT
     )
-
-
-@pytest.mark.parametrize("begin", [BEGIN, ""])
-def test_the_page_of_a_confirmed_email_links_to_the_ent(browser: FlaskClient, build: Build, begin: str) -> None:
-    # OpenID Connect Core 1.0, 4.
-    ent = build.ent(initiate_login_uri=begin)
-    account = build.never_activated()
-    activate(browser, account)
-    page = submit(browser, browser.get(newest_link(build.settings, account.id)))
-    assert heading(page) == "Confirmation de votre adresse mail"
-    client = registry.find(ent.client_id)
-    assert client
-    expected_url = client.entrance(build.settings.issuer)
-    assert expected_url.startswith(begin or HOME)
-    assert f'href="{expected_url}">Accéder à l’ENT' in unescape(page.get_data(as_text=True))
 
 
 @pytest.mark.parametrize("home", [HOME, ""])

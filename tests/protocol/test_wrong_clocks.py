@@ -14,12 +14,12 @@ from idp.accounts.models import Account
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
-from idp.oidc.models import AuthorizationCode, Token
+from idp.oidc.models import Token
 from tests.builders import PASSWORD, Build
 from tests.pages import follow, form_token, heading, sign_in, submit
 from tests.protocol.flow import OFFLINE, code_for, refused, tokens_for
 from tests.protocol.nodes import moved, node
-from tests.recovery.steps import CHOSEN, DONE, FORM, USED, enters, mailed_link
+from tests.recovery.steps import CHOSEN, DONE, USED, enters, mailed_link
 from tests.relying_party import Attempt, RelyingParty
 
 STEP = 120
@@ -114,28 +114,6 @@ def test_a_one_time_link_is_used_once_when_the_clock_goes_back(
 
 @pytest.mark.row("X-05")
 @ahead_and_behind
-def test_a_code_of_one_node_is_redeemed_at_the_other_within_its_life_by_that_node_s_clock(
-    right: None, browser: FlaskClient, session: Account, ent: RelyingParty, other: Flask, step: int
-) -> None:
-    # RFC 6749, 4.1.2. A code lives for a minute: a node that is further ahead takes it for expired.
-    elsewhere, attempt = moved(browser, other), Attempt()
-    code = code_for(browser, ent, attempt)
-    with wrong(step):
-        answer = ent.exchange(elsewhere, code, attempt)
-        if step > 0:
-            refused(answer, "invalid_grant")
-        else:
-            assert answer.status_code == 200
-    again = ent.exchange(browser, code, attempt)
-    if step > 0:
-        assert again.status_code == 200, "refused there, it was not used up"
-    else:
-        refused(again, "invalid_grant")
-    assert len(db.session.scalars(select(AuthorizationCode).where(AuthorizationCode.used_at.is_not(None))).all()) == 1
-
-
-@pytest.mark.row("X-05")
-@ahead_and_behind
 def test_a_session_of_one_node_is_valid_at_the_other(
     right: None, app: Flask, browser: FlaskClient, parent: Account, ent: RelyingParty, other: Flask, step: int
 ) -> None:
@@ -190,19 +168,6 @@ def test_the_grace_period_is_longer_or_shorter_by_the_difference(
         else:
             assert again.get_json()["refresh_token"] == second["refresh_token"]
     assert reuses() == (1 if step > 0 else 0)
-
-
-@pytest.mark.row("X-05")
-@ahead_and_behind
-def test_a_one_time_link_of_one_node_works_once_at_the_other(
-    right: None, app: Flask, browser: FlaskClient, parent: Account, other: Flask, step: int
-) -> None:
-    link, there = mailed_link(app, browser, parent), other.test_client()
-    with wrong(step):
-        page = there.get(link)
-        assert heading(page) == FORM
-        assert heading(submit(there, page, nouveau=CHOSEN)) == DONE
-    assert heading(app.test_client().get(link)) == USED
 
 
 @pytest.mark.row("X-05")

@@ -58,6 +58,7 @@ def find_fault_fields(settings: Settings, **changed: Any) -> list[str]:
         ({"redirect_uris": TWO_HOSTS, "subject": "public"}, []),
         ({"redirect_uris": TWO_HOSTS, "sector": ""}, []),
         ({"redirect_uris": TWO_HOSTS, "sector_identifier_uri": "https://un.test/s.json"}, []),
+        ({"backchannel_logout_uri": "http://ent.test/out"}, ["backchannel_logout_uri"]),
         ({"frontchannel_logout_uri": "https://ent.test:444/out"}, ["frontchannel_logout_uri"]),
         ({"frontchannel_logout_uri": "https://ent.test:443/out"}, []),
         ({"scopes": ["profile"]}, ["scopes"]),
@@ -139,9 +140,9 @@ def test_all_faults_are_found_at_once(app: Flask, settings: Settings) -> None:
 
 def test_plain_http_is_for_loopback_in_development(app: Flask, settings: Settings) -> None:
     own_machine = load(env="development", issuer="http://127.0.0.1:8000", database_url=settings.database_url)
-    local = {"redirect_uris": ["http://127.0.0.1:8001/cb"]}
+    local = {"redirect_uris": ["http://127.0.0.1:8001/cb"], "backchannel_logout_uri": "http://127.0.0.1:8001/out"}
     assert find_fault_fields(own_machine, **local) == []
-    assert find_fault_fields(settings, **local) == ["redirect_uris"]
+    assert find_fault_fields(settings, **local) == [*local]
 
 
 def test_every_choice_is_checked_by_its_declaration(app: Flask, settings: Settings) -> None:

@@ -79,7 +79,7 @@ def test_no_cache_may_store_a_response_that_sets_a_cookie(kind: str) -> None:
     assert headers == [("Cache-Control", "no-store")]
 
 
-@pytest.mark.row("B-02")
+@pytest.mark.row("A-23", "B-02")
 def test_every_page_has_every_header(app: Flask, build: Build) -> None:
     seen, statuses = [], set()
     for name, page in pages(app, build):
