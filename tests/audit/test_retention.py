@@ -47,17 +47,6 @@ def test_removed_account_leaves_the_chain_valid(act: Run, app: Flask, build: Bui
 
 
 @pytest.mark.row("O-06")
-def test_account_removed_before_the_seal_of_its_codes_leaves_the_chain_valid(
-    act: Run, app: Flask, build: Build, browser: FlaskClient
-) -> None:
-    assert unused_accounts.remove(a_day(app, build, browser).id, true())
-    db.session.commit()
-    for _ in range(2):
-        assert list_findings(act) == []
-        seal(app)
-
-
-@pytest.mark.row("O-06")
 def test_erased_part_of_a_living_account_is_found(act: Run, app: Flask, build: Build) -> None:
     write(build.active(), 2)
     write(None, 1)

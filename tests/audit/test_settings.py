@@ -205,10 +205,6 @@ def test_export_since_a_time_holds_later_entries_and_their_seals(act: Run, app: 
     assert act("audit", "export", "--since", "yesterday").code == 2
 
 
-def test_export_of_an_empty_journal_is_empty(act: Run) -> None:
-    assert act("audit", "export").out == ""
-
-
 def test_export_and_show_have_the_person_of_the_desk_and_the_school(act: Run, app: Flask, build: Build) -> None:
     staff_id, school = uuid.uuid4(), build.school()
     desk = log.Desk(staff_id, school.id, {"role": "secretary"})

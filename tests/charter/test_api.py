@@ -138,21 +138,6 @@ def test_an_old_and_a_future_version_are_refused_and_the_current_one_is_shown(
 
 
 @pytest.mark.row("C-04")
-def test_an_acceptance_holds_for_one_version_of_one_ent(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
-    other = build.ent("Horizon", "horizon.test", charter="ent")
-    build.publish(other, "2026-09", "Autre règle.")
-    accept(browser, token_of(browser, ent, build.active())["access_token"], "2026-09")
-    build.publish(ent, "2027-01", _SECOND)
-    for client, version, markdown in ((ent, "2027-01", _SECOND), (other, "2026-09", "Autre règle.")):
-        attempt = Attempt()
-        tokens = client.tokens(browser, client.answer(browser.get(client.url(attempt)))["code"], attempt)
-        assert (tokens["claims"]["charter_accepted"], tokens["claims"]["charter_version"]) == (False, version)
-        assert ask(browser, tokens["access_token"]).get_json()["markdown"] == markdown
-        accept(browser, tokens["access_token"], version)
-    assert len(acceptances()) == 3
-
-
-@pytest.mark.row("C-04")
 def test_a_body_without_version_is_refused(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
     token = token_of(browser, ent, build.active())["access_token"]
     for body in (

@@ -336,15 +336,6 @@ def test_the_binding_of_the_browser_ends_with_the_activation(
 
 
 @pytest.mark.row("V-21")
-def test_the_browser_history_is_refused_after_a_sign_out(browser: FlaskClient, newcomer: Account) -> None:
-    waiting = activate(browser, newcomer)
-    sign_in(browser, "/connexion", newcomer.username, CHOSEN)
-    assert heading(browser.get(waiting.request.full_path)) == SENT, "the session is the account's"
-    submit(browser, browser.get("/logout"))
-    assert heading(browser.get(waiting.request.full_path)) == LOST
-
-
-@pytest.mark.row("V-21")
 def test_the_browser_history_is_refused_after_the_activation_expires(browser: FlaskClient, newcomer: Account) -> None:
     with time_machine.travel(now(), tick=False) as clock:
         waiting = activate(browser, newcomer)

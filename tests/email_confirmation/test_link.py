@@ -58,30 +58,22 @@ def test_the_password_is_asked_where_nobody_proved_it(
 
 
 @pytest.mark.row("E-03")
-@pytest.mark.parametrize("damage", ["one_less", "wrapped", "upper", "random", "long", "nul", "spaces", "other_purpose"])
 def test_a_damaged_link_gets_a_text_that_its_form_alone_decides_and_the_right_link_still_works(
-    browser: FlaskClient, build: Build, damage: str, newcomer: Account
+    browser: FlaskClient, build: Build, newcomer: Account
 ) -> None:
     activate(browser, newcomer)
     link = newest_link(build.settings, newcomer.id)
     head, _, token = link.rpartition("/")
-    broken = {
-        "one_less": token[:-1],
-        "wrapped": token[:20] + "=" + token[20:],
-        "upper": token.upper(),
-        "random": "A" * 43,
-        "long": token * 50,
-        "nul": token[:-1] + "%00",
-        "spaces": "%20" + token,
-        "other_purpose": Purpose.CONFIRM_EMAIL.value.ljust(43, "x"),
-    }[damage]
-    is_cut = damage in {"one_less", "wrapped", "long", "nul", "spaces"}
-    text = "Ce lien est incomplet" if is_cut else DEAD
-    page = browser.get(f"{head}/{broken}")
-    assert (page.status_code, heading(page)) == (410, text)
-    assert ('<a class="btn" href="/mon-ent">Trouver mon ENT</a>' in page.text) == is_cut
-    answer = browser.post(page.request.path, data={"csrf_token": form_token(browser.get("/connexion"))})
-    assert (answer.status_code, heading(answer)) == (410, text)
+    cut = (token[:-1], token[:20] + "=" + token[20:], token * 50, token[:-1] + "%00", "%20" + token)
+    whole = (token.upper(), "A" * 43, Purpose.CONFIRM_EMAIL.value.ljust(43, "x"))
+    data = {"csrf_token": form_token(browser.get("/connexion"))}
+    for broken in (*cut, *whole):
+        text = "Ce lien est incomplet" if broken in cut else DEAD
+        page = browser.get(f"{head}/{broken}")
+        assert (page.status_code, heading(page)) == (410, text), broken
+        assert ('<a class="btn" href="/mon-ent">Trouver mon ENT</a>' in page.text) == (broken in cut), broken
+        answer = browser.post(page.request.path, data=data)
+        assert (answer.status_code, heading(answer)) == (410, text), broken
     assert read_state(newcomer.id).email is None
     assert heading(submit(browser, browser.get(link))) == CONFIRMED
 

@@ -119,13 +119,6 @@ def test_a_person_without_a_confirmed_address_is_led_to_a_letter(browser: FlaskC
     assert outbox(RESET_REQUESTED) == []
 
 
-def test_breached_password_is_recorded_once_and_reported_at_each_sign_in(browser: FlaskClient, parent: Account) -> None:
-    for _ in range(2):
-        assert _LISTED in sign_in(browser, "/connexion", parent.username, PASSWORD).text
-    assert len(journal("password.breached")) == 1
-    assert read_account_row(parent)["generation"] == 2
-
-
 def test_a_blocked_and_listed_password_shows_the_reason(browser: FlaskClient, build: Build) -> None:
     account = build.active(password_state=PasswordState.BLOCKED)
     assert _LISTED in sign_in(browser, "/connexion", account.username, PASSWORD).text

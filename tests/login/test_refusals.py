@@ -189,14 +189,6 @@ def test_target_url_of_a_request_is_ignored_after_sign_in(app: Flask, target: st
         assert (answer.status_code, answer.headers["Location"]) == (303, "/mon-compte")
 
 
-@pytest.mark.row("I-14")
-def test_a_forged_continuation_leads_nowhere(browser: FlaskClient, parent: Account) -> None:
-    token = form_token(browser.get("/connexion"))
-    data = {"csrf_token": token, "identifiant": parent.username, "mot-de-passe": PASSWORD}
-    answer = browser.post("/connexion", query_string={"demande": "https://evil.test"}, data=data)
-    assert (answer.status_code, heading(answer)) == (400, "Reprenons depuis l’ENT")
-
-
 @pytest.mark.row("I-17")
 def test_a_second_person_on_the_same_browser_gets_no_data_of_the_first(
     browser: FlaskClient, build: Build, ent: RelyingParty

@@ -3,18 +3,15 @@
 import socket
 import threading
 from collections.abc import Callable
-from datetime import timedelta
 from email.message import EmailMessage
 from email.policy import SMTP
 from pathlib import Path
 
 import pytest
-import time_machine
 from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from idp.clock import now
 from idp.config import ConfigurationError, Settings
 from idp.db import db
 from idp.mail import smtp
@@ -71,24 +68,6 @@ def test_a_refused_recipient_is_dead_and_visible(mail_app: Flask, use_server: Us
     assert (message.outcome, message.last_error) == ("dead", "550 5.1.1 … no user … here, see …")
     assert message.payload == {"token": "Jx7v2mQ9"}
     assert not mailbox.envelopes
-
-
-@pytest.mark.row("S-04")
-def test_a_connection_lost_after_the_mail_makes_one_duplicate_with_the_same_id(
-    mail_app: Flask, use_server: UseServer
-) -> None:
-    mailbox = Mailbox(at_data="drop")
-    with smtp_server(mailbox) as port, time_machine.travel(now(), tick=False) as clock:
-        worker = Worker({"mail": mailing(use_server(f"smtp://127.0.0.1:{port}"))})
-        queue_one()
-        for _ in range(5):
-            worker.run_once()
-            clock.shift(timedelta(hours=2))
-    first, second = mailbox.mails()
-    assert first["Message-ID"] == second["Message-ID"]
-    message = only_message()
-    assert (message.outcome, message.attempts) == ("dead", 2)
-    assert "may have accepted it" in message.last_error
 
 
 @pytest.mark.row("S-04", "W-08")

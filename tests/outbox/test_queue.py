@@ -91,15 +91,6 @@ def test_a_job_is_done_once_in_each_period_and_after_a_pause_only_once(queue_app
 
 
 @pytest.mark.row("Z-08")
-def test_a_restarted_worker_does_not_repeat_the_job(queue_app: Flask) -> None:
-    done: list[datetime] = []
-    for minutes in (0, 10, 20, 30):
-        with at(minutes=minutes):
-            assert worker(noting(done)).run_once() == (minutes in {0, 30})
-    assert len(done) == 2
-
-
-@pytest.mark.row("Z-08")
 def test_concurrent_workers_do_a_job_once(queue_app: Flask) -> None:
     done: list[datetime] = []
     handler = noting(done)

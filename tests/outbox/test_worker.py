@@ -168,17 +168,6 @@ def test_a_message_of_an_unknown_kind_is_kept_for_a_newer_worker(queue_app: Flas
     assert read_message(message_id).outcome == "sent"
 
 
-@pytest.mark.row("Z-11")
-def test_a_message_is_claimed_again_after_its_lease_expires(queue_app: Flask) -> None:
-    message_id = queued()
-    assert leases.claim(["mail"]) is not None
-    assert Worker({"mail": done}).run_once() == 0
-    end_leases()
-    assert Worker({"mail": done}).run_once() == 1
-    message = read_message(message_id)
-    assert (message.outcome, message.attempts) == ("sent", 2)
-
-
 def test_the_lease_is_renewed_while_a_handler_runs(queue_app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     assert leases.LEASE.total_seconds() > 3 * leases.BEAT_SECONDS
     monkeypatch.setattr(leases, "BEAT_SECONDS", 0.02)

@@ -82,17 +82,6 @@ def test_five_tries_are_free_then_the_pause_grows_and_never_becomes_a_lock(clock
 
 
 @pytest.mark.usefixtures("app")
-@pytest.mark.row("I-04")
-def test_a_refused_try_is_not_counted_and_does_not_prolong_the_wait(clock: time_machine.Traveller) -> None:
-    for _ in range(5):
-        guard.take(limits.SIGN_IN_ACCOUNT, "n.leroy4821")
-    for _ in range(40):
-        assert seconds(limits.SIGN_IN_ACCOUNT, "n.leroy4821") == 5
-    clock.shift(5)
-    assert guard.take(limits.SIGN_IN_ACCOUNT, "n.leroy4821") == Granted(6)
-
-
-@pytest.mark.usefixtures("app")
 def test_a_month_of_quiet_or_a_success_resets_the_failures(clock: time_machine.Traveller) -> None:
     for _ in range(5):
         guard.take(limits.SIGN_IN_ACCOUNT, "n.leroy4821")
@@ -187,17 +176,6 @@ def test_a_success_refunds_its_own_try_only(clock: time_machine.Traveller) -> No
 
 
 @pytest.mark.usefixtures("app")
-def test_a_try_refused_by_a_busy_hasher_is_refunded(clock: time_machine.Traveller) -> None:
-    for _ in range(5):
-        guard.take(limits.SIGN_IN_ACCOUNT, "n.leroy4821")
-    clock.shift(5)
-    guard.take(limits.SIGN_IN_ACCOUNT, "n.leroy4821")
-    guard.uncount(limits.SIGN_IN_ACCOUNT, "n.leroy4821")
-    assert guard.take(limits.SIGN_IN_ACCOUNT, "n.leroy4821") == Granted(6)
-    assert seconds(limits.SIGN_IN_ACCOUNT, "n.leroy4821") == 15
-
-
-@pytest.mark.usefixtures("app")
 def test_a_refund_without_a_try_gains_nothing(clock: time_machine.Traveller) -> None:
     guard.uncount(limits.BAD_LINK_IP, "192.0.2.7")
     guard.take(limits.BAD_LINK_IP, "192.0.2.7")
@@ -239,19 +217,6 @@ def test_look_returns_the_wait_and_counts_no_try(clock: time_machine.Traveller) 
     assert guard.remaining_wait(limits.RESEND_LINK_ACCOUNT, "one") == 0
     db.session.rollback()
     assert granted(limits.RESEND_LINK_ACCOUNT, "one")
-
-
-@pytest.mark.usefixtures("app")
-def test_several_limits_are_taken_together_or_not_at_all(clock: time_machine.Traveller) -> None:
-    guard.take(limits.RESEND_LINK_MAILBOX, "n@exemple.fr")
-    verdict = guard.take_all(
-        (limits.RESEND_LINK_ACCOUNT, "one"),
-        (limits.RESEND_LINK_IP, "192.0.2.7"),
-        (limits.RESEND_LINK_MAILBOX, "n@exemple.fr"),
-    )
-    assert verdict == Wait(60, limits.RESEND_LINK_MAILBOX)
-    assert guard.take(limits.RESEND_LINK_ACCOUNT, "one") == Granted(1)
-    assert guard.take(limits.RESEND_LINK_IP, "192.0.2.7") == Granted(1)
 
 
 @pytest.mark.usefixtures("app")

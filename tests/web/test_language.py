@@ -231,9 +231,3 @@ def test_a_name_with_an_apostrophe_is_escaped_once(app: Flask) -> None:
         text = render_template_string(page, name="Mme O'BRIEN & <b>")
     name = "Mme O&#39;BRIEN &amp; &lt;b&gt;"
     assert text == f"{name} attend\xa0: «\xa0<b>\xa0» {name}"
-
-
-def test_an_unknown_language_gives_french(browser: FlaskClient) -> None:
-    for wish in ("de", "he", "tlh", "fr-FR-u-x", "x" * 200, "-", "en_US.UTF-8", "fr fr fr", "\x00"):
-        page = browser.get("/connexion", query_string={"ui_locales": wish}, headers={"Accept-Language": "de"})
-        assert '<html lang="fr" dir="ltr">' in page.text
