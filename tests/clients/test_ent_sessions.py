@@ -1,13 +1,11 @@
 """What the browser holds, what the ENT keeps, what ends its sessions, and what other sites and browsers cannot do."""
 
-import json
 import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import pytest
 import time_machine
@@ -25,15 +23,6 @@ from tests.clients.fake_provider import (
 from tests.clients.test_kit_outages import SUB, claims_of, signed
 
 
-@pytest.mark.parametrize("state", ["un-autre-state", "", None])
-def test_an_answer_without_the_state_is_refused(browser: Browser, provider: FakeProvider, state: str | None) -> None:
-    provider.answer_lie = {"state": state}
-    answer = browser.sign_in()
-    assert answer.status_code == 400
-    assert "Reprenons depuis le début" in answer.text
-    assert "/token" not in provider.calls
-
-
 def test_an_answer_counts_once_even_when_it_comes_eight_times_at_once(app: Flask, provider: FakeProvider) -> None:
     browser = Browser(app.test_client())
     path = browser.leave().removeprefix(PUBLIC_URL)
@@ -48,15 +37,6 @@ def test_an_answer_counts_once_even_when_it_comes_eight_times_at_once(app: Flask
         statuses = sorted(pool.map(open_callback, range(8)))
     assert statuses == [303, *[400] * 7]
     assert provider.calls.count("/token") == 1
-
-
-def test_an_answer_opened_in_another_browser_is_refused(app: Flask, provider: FakeProvider) -> None:
-    url = Browser(app.test_client()).leave()
-    victim = Browser(app.test_client())
-    victim.leave()
-    assert victim.get(url).status_code == 400
-    assert Browser(app.test_client()).get(url).status_code == 400
-    assert "/token" not in provider.calls
 
 
 def test_an_answer_that_comes_after_an_hour_is_refused(browser: Browser, provider: FakeProvider) -> None:
@@ -85,13 +65,9 @@ def test_all_that_was_asked_is_kept_for_the_checks_of_the_answer(tmp_path: Path,
     attempt = Attempt("new", "n", "v", "/devoirs", "60", "a b")
     Store(path).start_attempt("b", attempt)
     store = Store(path)  # opened a second time, it is as it should be
+    assert store.take_attempt("another browser", "new") is None
     assert store.take_attempt("b", "new") == attempt
     assert store.take_attempt("b", "old") == (Attempt("old", "n", "v", "/devoirs") if schema else None)
-
-
-def test_two_tabs_do_not_disturb_one_another(browser: Browser) -> None:
-    first, second = browser.leave(), browser.leave()
-    assert (browser.get(second).status_code, browser.get(first).status_code) == (303, 303)
 
 
 def test_cookie_holds_no_token_and_the_database_holds_no_session_id(
@@ -142,18 +118,6 @@ def test_a_form_of_another_site_is_refused(browser: Browser, provider: FakeProvi
     assert "Reprenons cette page" in answer.text
     assert provider.accepted == []
     assert browser.get("/charte").status_code == 200, "still signed in"
-
-
-def test_the_sign_out_ends_the_local_session_without_an_end_session_endpoint(
-    browser: Browser, provider: FakeProvider
-) -> None:
-    provider.metadata_lie = {"end_session_endpoint": None}
-    browser.enter()
-    cookie = browser.client.get_cookie("ent_ent-de-test")
-    assert cookie is not None
-    assert "<h1>Vous êtes déconnecté</h1>" in browser.submit("/bienvenue", "/logout").text
-    browser.client.set_cookie(cookie.key, cookie.value)
-    assert browser.get("/bienvenue").location.startswith("/login?"), "the old cookie opens nothing"
 
 
 def test_every_answer_carries_the_security_headers(browser: Browser, provider: FakeProvider) -> None:
@@ -234,16 +198,6 @@ def test_the_end_of_one_session_does_not_lose_the_sign_in_that_is_on_its_way(
     assert is_inside(browser)
 
 
-def test_the_session_is_over_at_the_next_request(app: Flask, browser: Browser, provider: FakeProvider) -> None:
-    browser.enter()
-    assert is_inside(browser)
-    assert_accepted(tell(app, signed(claims_of(provider))))
-    assert not is_inside(browser)
-    assert "Se connecter" in browser.get("/").text
-    browser.sign_in()
-    assert is_inside(browser), "a new sign-in opens it again"
-
-
 def test_a_session_ends_alone_and_a_person_s_all_together(app: Flask, provider: FakeProvider) -> None:
     phone, computer, neighbour = (Browser(app.test_client()) for _ in range(3))
     for browser, sid, sub in ((phone, "sid-1", SUB), (computer, "sid-2", SUB), (neighbour, "sid-3", "autre")):
@@ -256,13 +210,6 @@ def test_a_session_ends_alone_and_a_person_s_all_together(app: Flask, provider: 
     assert is_inside(neighbour), "that session is not this person's"
     assert_accepted(tell(app, signed(claims_of(provider, sid=None))))
     assert (is_inside(computer), is_inside(neighbour)) == (False, True)
-
-
-def test_an_invalid_logout_token_ends_no_session(app: Flask, browser: Browser, provider: FakeProvider) -> None:
-    browser.enter()
-    refusal = read_refusal(tell(app, signed(claims_of(provider, nonce="n"))))
-    assert refusal == "the token has a nonce, as an ID token has"
-    assert is_inside(browser)
 
 
 def test_a_token_counts_once_even_when_it_comes_eight_times_at_once(
@@ -294,34 +241,6 @@ def test_token_identifiers_are_kept_as_long_as_tokens_are_accepted(app: Flask, p
         assert read_refusal(tell(app, endless)) == "the token was not issued recently"
         assert_accepted(tell(app, signed(claims_of(provider))))
     assert names() == 1
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        {},
-        {"token": "x"},
-        "logout_token=a&logout_token=b",
-        json.dumps({"logout_token": "x"}),
-        "logout_token=%FF%00%ED%A0%80",
-        "&" * 60_000,
-        "",
-    ],
-)
-def test_an_invalid_request_is_refused_in_json(app: Flask, body: Any) -> None:
-    client = app.test_client(use_cookies=False)
-    read_refusal(client.post(PATH, data=body, content_type="application/x-www-form-urlencoded"))
-    read_refusal(client.post(PATH, data=json.dumps({"logout_token": "x"}), content_type="application/json"))
-
-
-def test_the_token_comes_in_the_body_of_a_post_alone(app: Flask, browser: Browser, provider: FakeProvider) -> None:
-    browser.enter()
-    token = signed(claims_of(provider))
-    client = app.test_client(use_cookies=False)
-    assert client.get(PATH, query_string={"logout_token": token}).status_code == 405
-    read_refusal(client.post(PATH, query_string={"logout_token": token}))
-    assert client.post(PATH, data={"logout_token": "x" * 100_000}).status_code in {400, 413}
-    assert is_inside(browser)
 
 
 def test_a_database_of_the_former_version_is_taken_over(provider: FakeProvider, tmp_path: Path) -> None:

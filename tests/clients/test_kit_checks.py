@@ -280,31 +280,15 @@ def test_the_reference_imports_the_kit_alone() -> None:
         assert all(name.startswith(("clients.kit", "clients.reference")) for name in foreign), foreign
 
 
-def test_kit_works_under_another_package_name_and_is_typed(tmp_path: Path) -> None:
+def test_kit_works_under_another_package_name(tmp_path: Path) -> None:
     shutil.copytree(KIT, tmp_path / "vendored" / "oidc", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "vendored" / "__init__.py").touch()
-    ent = tmp_path / "ent.py"
-    ent.write_text(
-        "from vendored.oidc import Provider, Registration\n"
-        "from vendored.oidc.flask_ent import FlaskEnt\n"
-        'agreed = Registration(issuer="https://x.example", client_id="c", redirect_uri="https://e.example/callback")\n'
-        "url, attempt = Provider(agreed).start_sign_in()\n"
-        "reveal_type(attempt.state)\n"
-        "Provider(agreed).start_sign_in(7)\n"
-    )
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", "import vendored.oidc.flask_ent, sys; print('idp' in sys.modules)"],
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.stdout, done.stderr) == ("False\n", "")
     assert (tmp_path / "vendored" / "oidc" / "py.typed").exists()
-    checked = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), "ent.py"],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert 'Revealed type is "str"' in checked.stdout.replace("builtins.", ""), checked.stdout + checked.stderr
-    assert "[arg-type]" in checked.stdout
-    assert checked.stdout.count("error:") == 1, checked.stdout
 
 
 CHECKS = Checks(

@@ -10,21 +10,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
 
-from tests.clients.conftest import change
-from tests.clients.fake_provider import (
-    CLIENT_ID,
-    CLIENT_SECRET,
-    OTHER_RSA,
-    FakeProvider,
-    running_provider,
-    signed_with_public_key,
-    unsigned,
-)
 from tests.commands.processes import free_port
 from tests.interop.installation import HOST, RECIPES, Ent, Installation, Registered, Server, behind_tls
 from tests.interop.visitor import PATIENCE, Visitor
@@ -63,20 +52,6 @@ def ent(installation: Installation, tmp_path_factory: pytest.TempPathFactory) ->
     client = installation.register(SECTION, f"{HOST}:{port}")
     installation.publish_charter(client)
     with running(installation, installation.issuer, client, port, tmp_path_factory.mktemp("django")) as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def liar() -> Iterator[FakeProvider]:
-    with running_provider() as started:
-        started.accepted = [started.charter_version]
-        yield started
-
-
-@pytest.fixture(scope="module")
-def deceived(installation: Installation, liar: FakeProvider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ent]:
-    client, folder = Registered(CLIENT_ID, CLIENT_SECRET), tmp_path_factory.mktemp("deceived")
-    with running(installation, liar.issuer, client, free_port(), folder) as started:
         yield started
 
 
@@ -168,44 +143,3 @@ def test_the_addresses_of_the_settings_are_the_provider_s(installation: Installa
         "JWKS": metadata["jwks_uri"],
         "LOGOUT": metadata["end_session_endpoint"],
     }
-
-
-LIES: dict[str, dict[str, Any]] = {
-    "another issuer": {"claims_lie": change(iss="https://autre.exemple.fr")},
-    "for another client": {"claims_lie": change(aud="autre")},
-    "for others too": {"claims_lie": change(aud=[CLIENT_ID, "autre"])},
-    "expired": {"claims_lie": change(exp=1)},
-    "from the future": {"claims_lie": change(iat=4102444800)},
-    "without nonce": {"claims_lie": change(nonce=None)},
-    "another nonce": {"claims_lie": change(nonce="autre")},
-    "nobody": {"claims_lie": change(sub=None)},
-    "unsigned": {"sign": unsigned},
-    "signed with the public key": {"sign": signed_with_public_key},
-    "signed by another key": {"signing_key": OTHER_RSA},
-    "no ID token": {"token_lie": {"id_token": "x"}},
-    "UserInfo of another": {"userinfo_lie": change(sub="autre")},
-    "not a parent": {"userinfo_lie": change(ENTPersonProfils=["National_1"])},
-    "no profile": {"userinfo_lie": change(ENTPersonProfils=None)},
-    "charter not accepted": {"userinfo_lie": change(charter_accepted=False)},
-    "the answer of another": {"answer_lie": {"iss": "https://autre.exemple.fr"}},
-    "the answer of nobody": {"answer_lie": {"iss": None}},
-    "a code that is none": {"answer_lie": {"code": "autre"}},
-    "another state": {"answer_lie": {"state": "autre"}},
-}
-
-
-def test_an_invalid_id_token_of_the_provider_is_refused(
-    deceived: Ent, liar: FakeProvider, new_visitor: Callable[[], Visitor]
-) -> None:
-    honest = {name: getattr(liar, name) for lie in LIES.values() for name in lie}
-    believed = []
-    for what, lie in LIES.items():
-        for name, value in lie.items():
-            setattr(liar, name, value)
-        visitor = new_visitor()
-        if visitor.open(deceived.inside).status_code != 400:
-            believed.append((what, visitor.page.status_code))
-        for name in lie:
-            setattr(liar, name, honest[name])
-    assert not believed, deceived.log.read_text()[-3000:]
-    assert new_visitor().open(deceived.inside).status_code == 200, "the truth is"

@@ -5,7 +5,6 @@ Moodle itself is not run. Its requests are defined in `lib/oauthlib.php`, `lib/c
 
 import base64
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, quote_plus, urlencode, urlsplit
@@ -88,12 +87,6 @@ class Moodle:
         return dict(answer.json())
 
 
-def test_discovery_has_what_moodle_looks_for(installation: Installation) -> None:
-    endpoints = Moodle(installation, Registered("", ""), table()).discovered()
-    assert {"authorization_endpoint", "token_endpoint", "userinfo_endpoint"} <= endpoints.keys()
-    assert [value for value in endpoints.values() if not value.startswith("https://")] == [], "it refuses the service"
-
-
 @pytest.mark.parametrize("basic", [True, False], ids=["in a header", "in the body"])
 def test_a_parent_enters(installation: Installation, visitor: Visitor, *, basic: bool) -> None:
     typed = table()
@@ -112,19 +105,3 @@ def test_a_parent_enters(installation: Installation, visitor: Visitor, *, basic:
     assert user["email"] == "noemie.leroy@exemple.fr"
     assert USERNAME.fullmatch(user["username"])
     assert user["username"] != user["email"]
-
-
-def test_two_parents_of_one_mail_address_have_two_usernames(
-    installation: Installation, new_visitor: Callable[[], Visitor]
-) -> None:
-    moodle = Moodle(installation, installation.register(SECTION, ENT, "--charter", "none"), table())
-    users = []
-    for _ in range(2):
-        visitor = new_visitor()
-        visitor.stops_at = CALLBACK
-        visitor.open(moodle.login_url())
-        visitor.sign_in(installation.parent())
-        code = parse_qs(urlsplit(visitor.steps[-1]).query)["code"][0]
-        users.append(moodle.user(moodle.upgrade_token(code)["access_token"]))
-    assert users[0]["email"] == users[1]["email"]
-    assert users[0]["username"] != users[1]["username"]
