@@ -66,10 +66,10 @@ def named(node: ast.AST) -> str:
             return "?"
 
 
-def sentences(tree: ast.AST) -> Iterator[str]:
+def sentences(tree: ast.Module) -> Iterator[str]:
     """Yield the texts of a module, with `x` in the place of a value."""
-    parts = {part for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
-    for node in ast.walk(tree):
+    parts = {part for node in nodes_of(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    for node in nodes_of(tree):
         match node:
             case ast.JoinedStr(values=values):
                 yield "".join(str(part.value) if isinstance(part, ast.Constant) else "x" for part in values)
