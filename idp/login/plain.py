@@ -109,7 +109,7 @@ def render(
     urls: Mapping[str, str],
     *,
     connected: str = "",
-    shut_out: bool = False,
+    is_unknown: bool = False,
     failed: By | None = None,
     wait: int = 0,
     hint: Hint = Hint.LETTER,
@@ -121,7 +121,7 @@ def render(
         form: the form, with the errors of its fields.
         urls: the links.
         connected: the name of the person whose session is open.
-        shut_out: whether that person may not enter the ENT.
+        is_unknown: whether that person may not enter the ENT.
         failed: by what a sign-in failed, if it did.
         wait: the seconds until the next try.
         hint: which password the page asks for.
@@ -131,7 +131,7 @@ def render(
         dest=client,
         form=form,
         connected=connected,
-        shut_out=shut_out,
+        is_unknown=is_unknown,
         failed=failed is By.PASSWORD,
         is_of_letter=looks_provisional(fold_provisional(form.password.data or "")),
         key_failed=failed is By.PASSKEY,

@@ -218,10 +218,10 @@ def _page(
     client, asked = store.client_of(interaction), _asked_account(form)
     current = manager.current() if request.method == "GET" and (client or asked) else None
     form.choice = known_accounts.choice(interaction, current[1] if current else None, asked)
-    shut_out = client is not None and current is not None and not audience.may_know(client.key, current[1].id)
+    is_unknown = client is not None and current is not None and not audience.may_know(client.key, current[1].id)
     expected = after_activation.expected_username()
     prefilled = plain.prefilled(interaction.request if interaction else None) or expected
-    if request.method == "GET" and prefilled and not shut_out and not form.username.data:
+    if request.method == "GET" and prefilled and not is_unknown and not form.username.data:
         form.username.data = prefilled
     if form.choice.other_url or form.username.data:
         current_request().names_people = True
@@ -230,7 +230,7 @@ def _page(
         form,
         plain.links(lambda endpoint: store.page_url(endpoint, interaction), store.decline_url(interaction)),
         connected=current[1].short_name if current and client and not asked else "",
-        shut_out=shut_out,
+        is_unknown=is_unknown,
         failed=failed,
         wait=wait,
         hint=_hint(form.identifier, expected),

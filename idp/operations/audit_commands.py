@@ -97,7 +97,7 @@ def audit() -> None:
 def show(username: str | None, since: datetime | None, kind: str | None, limit: int | None, *, as_json: bool) -> None:
     """Print events, oldest first."""
     account_id = _account_id(username) if username is not None else None
-    asked_at = now()  # exclude the entries that this command itself writes
+    asked_at = now()  # leave out the entries that this command itself writes
     if account_id is not None:
         with unit_of_work():
             log.record(AccountRead(account_id=account_id))

@@ -205,7 +205,7 @@ class ClientMetadata:
         option=Option(
             flag="--id-token-alg",
             metavar="ALG",
-            default_text="RS256, unless the profile excludes it",
+            default_text="RS256, unless the profile forbids it",
             help="The algorithm that signs ID tokens.",
         ),
     )

@@ -354,7 +354,7 @@ def end(session: Session, *, by: str) -> None:
 
 
 def set_cookie(response: AnyResponse, value: str) -> None:
-    """Set the session cookie, without `Max-Age`: closing the browser ends the session on shared computers."""
+    """Set the session cookie, without `Max-Age`: on shared computers, the session ends with the browser."""
     settings = services().settings
     current_request().kept_cookies.pop(cookie_name(settings, "ss"), None)
     response.set_cookie(cookie_name(settings, "ss"), value, **cookie_options(settings))

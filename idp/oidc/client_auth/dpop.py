@@ -147,7 +147,7 @@ def check_policy(client: Registration, proof: Proof | None) -> None:
 
     Raises:
         InvalidRequestError: The client has to send a proof.
-        ProofError: The client's profile excludes the algorithm.
+        ProofError: The client's profile does not allow the algorithm.
     """
     if proof is None:
         if client.dpop_required or client.fapi2:

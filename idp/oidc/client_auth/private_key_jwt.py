@@ -1,7 +1,7 @@
 """Authenticates clients by `private_key_jwt`: a JWT that the client signed (RFC 7523 2.2 and 3, Core 9).
 
 Each rule has a function `check_*`. RFC 10070 adds that the audience is the issuer alone; for clients of the profile
-`fapi2`, FAPI 2.0 (5.3.2.1) adds that it is a string, and excludes RS256. A header may have the `typ` of RFC 10070,
+`fapi2`, FAPI 2.0 (5.3.2.1) adds that it is a string, and forbids RS256. A header may have the `typ` of RFC 10070,
 `client-authentication+jwt`, or any other.
 """
 

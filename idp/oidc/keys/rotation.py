@@ -181,7 +181,7 @@ def replaced_at(key: SigningKey, live: Sequence[SigningKey]) -> datetime | None:
 
 @contextmanager
 def _exclusive() -> Iterator[datetime]:
-    """Run a unit of work that excludes other writers of the table, but not readers; yield its instant."""
+    """Run a unit of work that keeps other writers of the table waiting, but not readers; yield its instant."""
     with unit_of_work():
         db.session.connection().execute(text("LOCK TABLE signing_key IN SHARE ROW EXCLUSIVE MODE"))
         yield now()

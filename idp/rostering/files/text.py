@@ -242,7 +242,7 @@ def _whole_row(lines: _Lines, text: str, delimiter: str, start: int) -> tuple[li
         if opened is None:
             return cells, count
         opened_on = start + text.count("\n", 0, opened)
-        # if no delimiter follows the closing quote, the quote belongs to another row
+        # if no delimiter follows the last quote, the quote belongs to another row
         if _QUOTED.match(text, opened):
             raise UnreadableRowError("quote_not_closed" if count > 1 else "quote_misplaced", opened_on)
         following = lines.look(count)
