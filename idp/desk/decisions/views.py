@@ -104,8 +104,8 @@ def notice(notice: uuid.UUID) -> Response:
     row = access.notice(notice)
     family_pages.note_account(row.account_id)
     [item] = notices.views([row])
-    told = {"done": _done(item), "late": request.args.get("fait") == _LATE, "steps": notices.steps_after(item)}
-    return make_response(render_template("desk/decisions/signalement.html", item=item, **told))
+    values = {"done": _done(item), "late": request.args.get("fait") == _LATE, "steps": notices.steps_after(item)}
+    return make_response(render_template("desk/decisions/signalement.html", item=item, **values))
 
 
 @blueprint.route("/signalements/<uuid:notice>/<reply>", methods=["GET", "POST"])
