@@ -83,7 +83,6 @@ from idp.web import (
     theme,
 )
 from idp.web.door import Door
-from idp.web.http import current_request
 
 _PAGES = (
     profile_choice,
@@ -283,7 +282,7 @@ def _keep_language(response: Response) -> Response:
     A link chooses for this browser alone, since any site may lead there; so does a browser that the account has not
     known for long: a thief of the password must not choose the language of the mails that warn of it.
     """
-    language = languages.chosen() if current_request().shows_again else ""
+    language = languages.chosen() if http.current_request().shows_again else ""
     with suppress(SQLAlchemyError):  # the page is shown without it
         if language and (current := manager.current()) and devices.is_settled(devices.known(current[1].username)):
             directory.keep_language(current[1].username, language)

@@ -35,7 +35,6 @@ from idp.db import db
 from idp.desk import retention
 from idp.oidc.claims.release import SET_BY_OPERATORS, releasable_claims
 from idp.operations.personal_data.export import PARTS
-from idp.paths import CONSTRAINTS
 from idp.services import services
 from idp.terminal import plain
 from idp.web.legal import AUDIT
@@ -49,7 +48,7 @@ _SELF = "scolarite-services"
 
 def bill_of_materials() -> dict[str, Any]:
     """Return the list as JSON."""
-    text = CONSTRAINTS.read_text(encoding="utf-8")
+    text = paths.CONSTRAINTS.read_text(encoding="utf-8")
     pinned = {match.group(1): _HASH.findall(match.group(0)) for match in _PINNED.finditer(text)}
     installed = {name: package for name in pinned if (package := _installed(name))}
     references = {name: f"pkg:pypi/{name}@{package.version}" for name, package in installed.items()}

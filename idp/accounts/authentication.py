@@ -18,10 +18,8 @@ from idp import opaque
 from idp.accounts import account_state, directory, notices, school_notices
 from idp.accounts.account_state import AccountState
 from idp.accounts.models import Account
-from idp.accounts.notices import Notice
 from idp.accounts.passwords import alarm
 from idp.accounts.passwords.hasher import Hasher, HasherBusyError, fold_provisional, fold_username
-from idp.accounts.school_notices import Kind
 from idp.audit import log
 from idp.audit.events import SignInFailed, SignInThrottled
 from idp.clock import now
@@ -319,10 +317,12 @@ def _write_notices(candidate: _Candidate, account_id: uuid.UUID, count: int) -> 
         if candidate.stored is not None and count % limits.LETTER_NOTICE_AT == 0:
             _tell_schools_of_guesses(account_id)
     elif count == limits.SHUT_AT:
-        notices.tell(Notice.MANY_TRIES, account_id)
+        notices.tell(notices.Notice.MANY_TRIES, account_id)
 
 
 def _tell_schools_of_guesses(account_id: uuid.UUID) -> None:
     account = directory.get_for_change(account_id)
     if account is not None and account.activated_at is None:
-        school_notices.add(Kind.LETTER_GUESSED, account_id, [school.id for school in directory.schools(account)])
+        school_notices.add(
+            school_notices.Kind.LETTER_GUESSED, account_id, [school.id for school in directory.schools(account)]
+        )

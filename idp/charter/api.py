@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from idp.charter import service
-from idp.charter.service import Current
 from idp.web.declarations import Trait, declares
 from idp.web.endpoints import Endpoint
 from idp.web.http import Request, Response, json_response
@@ -83,7 +82,7 @@ def _version(request: Request) -> str | None:
     return version if isinstance(version, str) and 0 < len(version) <= service.LONGEST_VERSION else None
 
 
-def _json(status: int, charter: Current, **more: str) -> Response:
+def _json(status: int, charter: service.Current, **more: str) -> Response:
     body: dict[str, Any] = {
         **more,
         "version": charter.version.version,

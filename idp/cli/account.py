@@ -12,15 +12,12 @@ from idp.accounts.models import Account, School
 from idp.audit import log
 from idp.audit.desk_events import PasswordsForced
 from idp.cli import account_view
-from idp.cli.account_view import RefusingGroup
 from idp.config import Settings
 from idp.families import acts, closing, merging
 from idp.oidc.claims.standard import ClaimError
 from idp.operations import batches, blocked_passwords
-from idp.operations.blocked_passwords import Blocked
 from idp.operations.personal_data import export as personal_export
 from idp.operations.personal_data import rights
-from idp.operations.personal_data.rights import Kept, Removed
 from idp.operations.reasons import REASON
 from idp.services import services
 from idp.terminal import AS_JSON, YES, confirm, dumped, members, plain, table
@@ -34,7 +31,7 @@ def _chosen(username: str, uai: str | None) -> tuple[Account, School | None]:
     return account_view.get_account(username, school), school
 
 
-@click.group(cls=RefusingGroup)
+@click.group(cls=account_view.RefusingGroup)
 def account() -> None:
     """People's accounts: find and show them, enable and reopen, export and erase them.
 
@@ -149,7 +146,7 @@ def force_password_change(uai: str | None, *, everybody: bool, yes: bool, as_jso
     if everybody and not yes:
         count = batches.count(Account.activated_at.is_not(None), ~Account.has_blocked_password)
         click.confirm(f"Block the passwords of {count} accounts?", abort=True, err=True)
-    total = Blocked()
+    total = blocked_passwords.Blocked()
     for some in blocked_passwords.block(school, _batch_recorder(school)):
         total += some
     if as_json:
@@ -162,8 +159,8 @@ def force_password_change(uai: str | None, *, everybody: bool, yes: bool, as_jso
         click.echo(f"without a confirmed address, in need of a new letter: {total.without_address}", err=True)
 
 
-def _batch_recorder(school: School | None) -> Callable[[Blocked], None]:
-    def note(batch: Blocked) -> None:
+def _batch_recorder(school: School | None) -> Callable[[blocked_passwords.Blocked], None]:
+    def note(batch: blocked_passwords.Blocked) -> None:
         if school is not None and batch.blocked:
             log.record(PasswordsForced(uai=school.uai, count=batch.blocked))
 
@@ -254,13 +251,13 @@ def erase(username: str, reason: str, *, yes: bool, as_json: bool) -> None:
         click.echo(f"stays: {why}")
 
 
-def _notice(removed: Removed) -> str:
+def _notice(removed: rights.Removed) -> str:
     about = f"{removed.kind} at {removed.uai} about {' and '.join(removed.usernames)}"
     state = "open" if removed.answer is None else f"settled: {removed.answer}"
     return f"{'removed' if removed.is_gone else 'does not name the person any more'}: {about}, {state}"
 
 
-def _why(settings: Settings, kept: Kept) -> str:
+def _why(settings: Settings, kept: rights.Kept) -> str:
     sentence = _KEPT[kept.name]
     if kept.name == "ents" and not kept.count:
         sentence = "the ENTs have accounts of their own: no session was open, so no ENT is notified"

@@ -14,7 +14,6 @@ from idp.clients.models import Client
 from idp.db import db
 from idp.desk.staff import posts
 from idp.desk.staff.models import Role, StaffAccount, StaffInvitation
-from idp.desk.staff.posts import Grant, GrantError
 from idp.desk.team import invitations
 from idp.mail.emails import fold_email
 from idp.services import services
@@ -52,8 +51,8 @@ def invite(
     schools, clients = [_school(uai) for uai in uais], [_client(client_id) for client_id in client_ids]
     try:
         end = posts.until_day(until.date()) if until else None
-        person, invitation = invitations.invite(settings, mail, name, Grant(Role(role), schools, clients, end))
-    except GrantError as error:
+        person, invitation = invitations.invite(settings, mail, name, posts.Grant(Role(role), schools, clients, end))
+    except posts.GrantError as error:
         raise click.ClickException(plain(error)) from error
     _show(person, invitation, as_json=as_json)
 

@@ -20,7 +20,6 @@ from pydantic_settings import (
 
 from idp.config import rules
 from idp.config.display import shown
-from idp.config.rules import LOOPBACK
 
 PREFIX = "IDP_"
 
@@ -290,7 +289,7 @@ class Settings(BaseSettings):
         """Return `field: message` for each value that is wrong together with other values."""
         faults = self._desk_contradictions()
         parts = urlsplit(self.issuer)
-        own_machine = self.env == "development" and parts.hostname in LOOPBACK
+        own_machine = self.env == "development" and parts.hostname in rules.LOOPBACK
         if parts.scheme == "http" and not own_machine:
             faults.append("issuer: must be https; http is for loopback in development only")
         for name, secret in (

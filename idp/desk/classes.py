@@ -27,9 +27,7 @@ from idp.desk.jobs.kinds import REMINDERS, Finished, RefusedError, Running
 from idp.desk.jobs.models import Job, State
 from idp.desk.kept_forms import DeskForm, keeps
 from idp.desk.letter import prints
-from idp.desk.letter.prints import NamedGroup
 from idp.desk.statistics import figures
-from idp.desk.statistics.figures import STATES, Row
 from idp.desk.words import GROUPS
 from idp.families.standing import Group
 from idp.letters import class_lists, recipients
@@ -81,12 +79,12 @@ def board(school: School) -> tuple[list[Line], Line, int]:
     some.
     """
     rows, whole = figures.by_class(school.id)
-    states = [state for state, count in zip(STATES, whole.counts, strict=True) if count or state not in _RARE]
+    states = [state for state, count in zip(figures.STATES, whole.counts, strict=True) if count or state not in _RARE]
     return [_line(row, states) for row in rows], _line(whole, states), whole.closed
 
 
-def _line(row: Row, states: Sequence[Group]) -> Line:
-    counted, cells, x = dict(zip(STATES, row.counts, strict=True)), [], 0.0
+def _line(row: figures.Row, states: Sequence[Group]) -> Line:
+    counted, cells, x = dict(zip(figures.STATES, row.counts, strict=True)), [], 0.0
     for state in states:
         width = round(100 * counted[state] / max(row.accounts, 1), 2)
         cells.append(Cell(state, str(GROUPS[state]), counted[state], round(x, 2), width))
@@ -223,10 +221,10 @@ def remind() -> Response:
             job = lifecycle.start(services().settings, REMINDERS, {"class": chosen.class_name})
             return see_other(url_for("jobs.show", key=job.id))
         form.form_errors.append(gettext("Il n’y a personne à rappeler en ce moment."))
-    groups = [NamedGroup(gettext("Recevront un mail de rappel : %(n)s", n=len(due)), due, is_open=True)]
+    groups = [prints.NamedGroup(gettext("Recevront un mail de rappel : %(n)s", n=len(due)), due, is_open=True)]
     if reminded:
         title = gettext("Déjà rappelés depuis moins d’une semaine : %(n)s", n=len(reminded))
-        groups.append(NamedGroup(title, reminded))
+        groups.append(prints.NamedGroup(title, reminded))
     if due or reminded:
         _journal(chosen, len(due) + len(reminded))
     return render_page(

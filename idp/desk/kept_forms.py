@@ -23,8 +23,6 @@ from idp.db import Base, UuidKey, db, unit_of_work
 from idp.desk.staff import sessions
 from idp.desk.staff.models import StaffAccount
 from idp.desk.staff.posts import Post
-from idp.desk.staff.sessions import SignedIn
-from idp.opaque import UndecryptableError
 from idp.personal import left_out
 from idp.services import services
 from idp.web import browser
@@ -90,7 +88,7 @@ def kept_fields(view: Callable[..., Any]) -> tuple[str, ...] | None:
     return names
 
 
-def keep(person: SignedIn, page: str, post: Post | None) -> None:
+def keep(person: sessions.SignedIn, page: str, post: Post | None) -> None:
     """Keep what the view of this request declares, in place of the former form of the page with this path and query.
 
     The session of the person may be over; the form token of the request was checked. `post` is that whose page was
@@ -138,7 +136,7 @@ def _delete(*conditions: ColumnElement[bool]) -> None:
     db.session.execute(delete(KeptForm).where(*conditions).execution_options(synchronize_session=False))
 
 
-def take(person: SignedIn, page: str) -> Kept | None:
+def take(person: sessions.SignedIn, page: str) -> Kept | None:
     """Return the form that was kept for this person, browser, post and page, once; None if there is none.
 
     The caller has checked that the person may open the page.
@@ -175,7 +173,7 @@ def _waits_here(page: str) -> tuple[ColumnElement[bool], ...]:
 def _opened(settings: Settings, content: bytes, context: str) -> Kept | None:
     try:
         values = json.loads(opaque.decrypt(settings.secrets, _PURPOSE, content, context))
-    except UndecryptableError:  # the secret key was replaced meanwhile
+    except opaque.UndecryptableError:  # the secret key was replaced meanwhile
         return None
     fields = MultiDict([(name, value) for name, value in values["fields"]])
     return Kept(fields, values["had_files"])

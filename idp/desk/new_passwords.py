@@ -23,7 +23,6 @@ from idp.desk.fields import WordField
 from idp.desk.jobs import lifecycle
 from idp.desk.jobs.kinds import PASSWORDS, Finished, RefusedError, Running
 from idp.desk.jobs.models import Job, State
-from idp.desk.kept_forms import DeskForm, keeps
 from idp.desk.statistics import tables
 from idp.operations import blocked_passwords
 from idp.operations.blocked_passwords import Blocked
@@ -100,7 +99,7 @@ class SchoolForm(Form):
     uai = PlainField(_l("UAI de l’établissement"), longest=20)
 
 
-class ConfirmationForm(DeskForm):
+class ConfirmationForm(kept_forms.DeskForm):
     """The word that confirms."""
 
     word = WordField("BLOQUER")
@@ -141,7 +140,7 @@ def _page(school: School, form: ConfirmationForm) -> Response:
 
 @blueprint.post("/etablissement/mots-de-passe")
 @needs(Right.FORCE_PASSWORDS, fresh=True)
-@keeps("uai", "word")
+@kept_forms.keeps("uai", "word")
 def force() -> Response:
     """Ask for the job that blocks the passwords of the school that the page named, once the word was typed."""
     named = request.form.get("uai", "")[:20]

@@ -16,7 +16,6 @@ from idp.config import Settings
 from idp.desk import kept_forms
 from idp.desk.jobs import files, lifecycle
 from idp.desk.jobs.models import Job, JobFile
-from idp.desk.kept_forms import KeptForm
 from idp.desk.staff.models import (
     StaffAccount,
     StaffCeremony,
@@ -48,7 +47,9 @@ def purge(settings: Settings, moment: datetime) -> dict[str, int]:
     old_jobs = select(Job.id).where(Job.finished_at <= moment - JOBS_KEPT)
     delete_all(JobFile, JobFile.job_id.in_(old_jobs), order_by=JobFile.id)
     done = {
-        "kept_forms": delete_all(KeptForm, KeptForm.expires_at <= moment, order_by=KeptForm.expires_at),
+        "kept_forms": delete_all(
+            kept_forms.KeptForm, kept_forms.KeptForm.expires_at <= moment, order_by=kept_forms.KeptForm.expires_at
+        ),
         "staff_sessions": delete_all(StaffSession, ended, order_by=StaffSession.id),
         "staff_links": delete_all(StaffCeremony, StaffCeremony.expires_at <= over, order_by=StaffCeremony.id)
         + delete_all(StaffInvitation, StaffInvitation.expires_at <= over, order_by=StaffInvitation.id),

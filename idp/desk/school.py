@@ -15,14 +15,10 @@ from idp.accounts.models import School
 from idp.db import db, unit_of_work
 from idp.desk import access, fields, home, naming
 from idp.desk.access import Right, needs
-from idp.desk.fields import AreaField, TickField
-from idp.desk.home import Tile
 from idp.desk.kept_forms import DeskForm, keeps
 from idp.languages import OF_LETTERS
 from idp.letters import recipients
-from idp.letters.recipients import PrintError
 from idp.letters.render import contents, pdf
-from idp.letters.render.pdf import LetterError
 from idp.mail.emails import InvalidEmailError, parse_email
 from idp.rostering import schools
 from idp.rostering.records import LONGEST
@@ -57,11 +53,11 @@ class SchoolForm(DeskForm):
     """What letters print about a school, and where its notices go."""
 
     name = PlainField(_l("Nom affiché"), name="nom", longest=400)
-    postal_address = AreaField(_l("Adresse postale"), name="adresse", longest=1000)
+    postal_address = fields.AreaField(_l("Adresse postale"), name="adresse", longest=1000)
     phone = PlainField(_l("Téléphone"), name="telephone", longest=100)
     hours = PlainField(_l("Horaires du secrétariat"), name="horaires", longest=200)
     email = PlainField(_l("Adresse mail pour les signalements"), name="mail", longest=400)
-    languages = TickField(_l("Langues du courrier, après le français"), name="langues", options=OF_LETTERS)
+    languages = fields.TickField(_l("Langues du courrier, après le français"), name="langues", options=OF_LETTERS)
 
     def show(self, school: School) -> None:
         """Fill the form with what is stored."""
@@ -128,10 +124,10 @@ _PDF_POLICY = (
 
 
 @home.source(Right.EDIT_SCHOOL)
-def _without_mail() -> Iterator[Tile]:
+def _without_mail() -> Iterator[home.Tile]:
     school = access.post().school
     if school is not None and not school.email:
-        yield Tile(
+        yield home.Tile(
             1,
             gettext("Aucune adresse pour les signalements"),
             gettext("Donnez-en une : sans elle, ils ne se lisent qu’ici."),
@@ -189,7 +185,7 @@ def preview(key: UUID) -> Response:
     school = access.school(key)
     try:
         content = pdf.render([contents.specimen(services().settings, school, _printed_url(school) or _SPECIMEN_URL)])
-    except LetterError:
+    except pdf.LetterError:
         return _page(school, error=gettext("L’exemple n’a pas pu être préparé : un des textes ne s’imprime pas."))
     response = make_response(content)
     response.headers["Content-Type"] = naming.PDF
@@ -228,6 +224,6 @@ def _printed_url(school: School) -> str | None:
     try:
         url = recipients.ent_home_url(school)
         pdf.check_ent_url(url)
-    except (PrintError, LetterError):
+    except (recipients.PrintError, pdf.LetterError):
         return None
     return url

@@ -15,12 +15,10 @@ from flask_babel import lazy_gettext as _l
 from sqlalchemy.exc import SQLAlchemyError
 
 from idp.accounts import authentication, directory
-from idp.accounts.authentication import Refused, Throttled
 from idp.accounts.models import Account
 from idp.accounts.one_time_links import LinkState
 from idp.clients import audience, registry
 from idp.email_confirmation import service
-from idp.email_confirmation.service import Question
 from idp.interaction import store
 from idp.services import services
 from idp.sessions import devices, guard, manager
@@ -55,7 +53,7 @@ def confirmed_page(
     name: str,
     account: Account | None,
     ent: registry.Registration | None,
-    question: Question,
+    question: service.Question,
     *,
     is_signed_in: bool = False,
     is_recent: bool = False,
@@ -143,9 +141,9 @@ def _password_refusal(token: str, question: service.Question) -> Response | None
     attempt = devices.attempt(account.username, form.password.data, door="link")
     # a link ends when its account's password changes: nothing has to be compared again
     match authentication.verify_secret(services().settings, services().hasher, attempt, lambda proof: proof):
-        case Throttled(seconds):
+        case authentication.Throttled(seconds):
             return with_retry_after(_question_page(question, form, wait=seconds), seconds)
-        case Refused():
+        case authentication.Refused():
             form.password.errors = [gettext("Ce n’est pas votre mot de passe. Retapez-le lettre par lettre.")]
             return _question_page(question, form)
         case _:

@@ -15,7 +15,6 @@ from idp.accounts.closings import Kind
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.accounts.passwords.hasher import fold_username
 from idp.clients import registry
-from idp.clients.registry import Registration
 from idp.clock import day_of, now
 from idp.db import db
 from idp.folding import fold
@@ -142,7 +141,7 @@ def ent_home_url(school: School) -> str:
     return ent_of(school).home_uri
 
 
-def ent_of(school: School, preferred: uuid.UUID | None = None) -> Registration:
+def ent_of(school: School, preferred: uuid.UUID | None = None) -> registry.Registration:
     """Return the ENT that serves `school`, `preferred` (the key of a client) if it does.
 
     Raises:
@@ -154,7 +153,7 @@ def ent_of(school: School, preferred: uuid.UUID | None = None) -> Registration:
     return ent
 
 
-def ents_of(school: School, others: Iterable[School]) -> dict[uuid.UUID, Registration]:
+def ents_of(school: School, others: Iterable[School]) -> dict[uuid.UUID, registry.Registration]:
     """Return the ENT of each school of a family, by the school's key: of `school`, which writes, and of the others.
 
     Another school without an ENT whose URL can be printed is left out.

@@ -10,7 +10,6 @@ from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import fold_username
 from idp.db import db
 from idp.interaction import store
-from idp.interaction.store import Interaction
 from idp.sessions import devices
 
 ANOTHER = "autre"  # the value of the parameter `compte` of a person who is not the one whose session is open
@@ -55,13 +54,13 @@ def may_be_first(username: str) -> bool:
     return not db.session.scalar(select(Account.activated_at.is_not(None)).where(Account.username == folded))
 
 
-def url(interaction: Interaction | None, number: str = ANOTHER) -> str:
+def url(interaction: store.Interaction | None, number: str = ANOTHER) -> str:
     """Return the URL of the sign-in page in the same authorization request, for an account or for another person."""
     page = store.page_url("login.sign_in", interaction)
     return f"{page}{'&' if '?' in page else '?'}{urlencode({PARAMETER: number})}"
 
 
-def choice(interaction: Interaction | None, present: Account | None, asked: str) -> Choice:
+def choice(interaction: store.Interaction | None, present: Account | None, asked: str) -> Choice:
     """Return the choice for a browser whose session is that of `present`.
 
     `asked` is the number of an account, `ANOTHER`, or empty. If the browser knows two accounts and one is signed in,

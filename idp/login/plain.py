@@ -16,9 +16,7 @@ from flask_babel import lazy_gettext as _l
 
 from idp.accounts.passwords.hasher import fold_provisional, looks_provisional
 from idp.clients import registry
-from idp.clients.registry import Registration
 from idp.interaction import store
-from idp.interaction.store import AuthorizationRequest, Interaction
 from idp.login import known_accounts
 from idp.services import services
 from idp.sessions import after_activation, cookies, devices, manager
@@ -104,7 +102,7 @@ class Hint(enum.Enum):
 
 
 def render(
-    client: Registration | None,
+    client: registry.Registration | None,
     form: SignInForm,
     urls: Mapping[str, str],
     *,
@@ -170,7 +168,7 @@ def show(request: Request) -> Response | None:
     return Response(pages[key].replace(_MARK, signed).replace(_TOKEN_MARK, token), content_type=_TYPE)
 
 
-def offers(interaction: Interaction | None) -> Offers:
+def offers(interaction: store.Interaction | None) -> Offers:
     """Return what the page offers beside the password: nothing to a person with a letter, who types its password.
 
     No browser says reliably that other people share its device. An ENT that asks for a fresh password, by `prompt`,
@@ -184,13 +182,13 @@ def offers(interaction: Interaction | None) -> Offers:
     return Offers(bool(services().settings.stay_days) and not has_letter and not is_fresh, not has_letter)
 
 
-def prefilled(requested: AuthorizationRequest | None) -> str:
+def prefilled(requested: store.AuthorizationRequest | None) -> str:
     """Return the identifier that a request fills in: its `login_hint`, unless that names a profile."""
     hint = requested.login_hint if requested else ""
     return "" if ":" in hint else hint[:100]
 
 
-def _plain_client(interaction: Interaction | None) -> Registration | None:
+def _plain_client(interaction: store.Interaction | None) -> registry.Registration | None:
     requested = interaction.request if interaction else None
     if interaction is None or requested is None or interaction.person is not None:
         return None
@@ -199,7 +197,7 @@ def _plain_client(interaction: Interaction | None) -> Registration | None:
     return registry.find(requested.client_id)
 
 
-def _render_marked(client: Registration, language: str, offered: Offers) -> str:
+def _render_marked(client: registry.Registration, language: str, offered: Offers) -> str:
     environ = {
         "REQUEST_METHOD": "GET",
         "PATH_INFO": declarations.url("login.sign_in"),

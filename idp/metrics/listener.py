@@ -21,7 +21,6 @@ from urllib.parse import urlsplit
 import structlog
 
 from idp.metrics import instruments
-from idp.metrics.instruments import Read
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -75,7 +74,7 @@ def serving_apart(bind: str, part: str) -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def serve_here(bind: str, part: str, read: Read, health: Health) -> None:
+def serve_here(bind: str, part: str, read: instruments.Read, health: Health) -> None:
     """Serve the metrics of this process, which are counted from now on, in threads of its own.
 
     Raises:

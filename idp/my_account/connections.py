@@ -20,7 +20,6 @@ from idp.accounts import directory
 from idp.accounts.closings import Closing, Kind
 from idp.accounts.models import Account, Child, Guardianship
 from idp.audit import catalogue
-from idp.audit.catalogue import without_twins
 from idp.audit.kinds import CHILD, NAMED_CHILD, chosen
 from idp.audit.models import AuditEntry
 from idp.db import db, unit_of_work
@@ -150,7 +149,7 @@ def acts_of_others(account_id: uuid.UUID) -> list[tuple[AuditEntry, Any]]:
         .order_by(AuditEntry.at.desc(), AuditEntry.id.desc())
         .limit(_ACTS_READ)
     )
-    listed = without_twins(rows)
+    listed = catalogue.without_twins(rows)
     children = _given_names(account_id) if any(row.details.get("child") for row in listed) else {}
     known = ((row, words_of(row.kind, row.details, children)) for row in listed)
     return [(row, words) for row, words in known if words is not None][:_SHOWN]

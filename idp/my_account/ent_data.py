@@ -11,7 +11,6 @@ from idp.accounts.models import Account, Child
 from idp.audit.models import AuditEntry
 from idp.clients import audience, registry, released
 from idp.clients.models import Audience, Client, ClientSchool
-from idp.clients.registry import Registration
 from idp.db import db
 from idp.sessions import manager
 from idp.sessions.guard import signed_in
@@ -24,7 +23,7 @@ _ENTERED = "code.issued"
 _DATES = 5
 
 
-def entrances(account: Account) -> list[Registration]:
+def entrances(account: Account) -> list[registry.Registration]:
     """Return the ENTs that serve the person's schools and can be entered from here, by name."""
     return [ent for ent in registry.all_serving(school.uai for school in directory.schools(account)) if ent.home]
 
@@ -62,14 +61,14 @@ _FOR_EVERYONE = _l("Service ouvert à toutes les familles : il ne reçoit rien s
 
 
 @blueprint.app_template_global("own_ents")
-def own_ents() -> list[Registration]:
+def own_ents() -> list[registry.Registration]:
     """Return the ENTs that the signed-in person can enter from the account's pages."""
     current = manager.current()
     return entrances(current[1]) if current else []
 
 
 @blueprint.app_template_global("own_ents_of_children")
-def own_ents_of_children() -> list[tuple[Registration, list[str]]]:
+def own_ents_of_children() -> list[tuple[registry.Registration, list[str]]]:
     """Return `own_ents`, each with the person's children in its schools."""
     current = manager.current()
     ents = entrances(current[1]) if current else []

@@ -13,10 +13,8 @@ from sqlalchemy import select
 
 from idp.accounts import authentication, directory, merging, school_notices
 from idp.accounts.authentication import Attempt, Refused, Throttled, VerifiedSecret
-from idp.accounts.merging import surely_one_person
 from idp.accounts.models import Account, School, SchoolNotice
 from idp.accounts.passwords.hasher import Hasher, fold_username
-from idp.accounts.school_notices import Kind
 from idp.audit import log
 from idp.audit.events import LetterLinkDoubted
 from idp.config import Settings
@@ -71,7 +69,7 @@ def doubtful_schools(account_id: uuid.UUID) -> list[School]:
         .join(SchoolNotice, SchoolNotice.school_id == School.id)
         .where(
             SchoolNotice.other_account_id == account_id,
-            school_notices.is_open([Kind.LETTER_DOUBT]),
+            school_notices.is_open([school_notices.Kind.LETTER_DOUBT]),
             ~school_notices.is_added(),
         )
         .order_by(School.name)
@@ -89,7 +87,7 @@ def _admit(
     is_signed_in = reauthentication.lock_session(account_id, session_id) is not None
     if mine is None or not is_signed_in or other is None or not verified.still_holds(other):
         return None
-    if surely_one_person(mine, other) and not school_notices.were_told_apart(mine.id, other.id):
+    if merging.surely_one_person(mine, other) and not school_notices.were_told_apart(mine.id, other.id):
         merging.merge(settings, mine, other)
         return Linked()
     _doubt(mine, other)
@@ -99,7 +97,7 @@ def _admit(
 def _doubt(mine: Account, other: Account) -> None:
     """Tell the letter's schools, once: the same letter tried again is the same question."""
     schools = [school.id for school in directory.schools_of_ties(other)]
-    school_notices.add(Kind.LETTER_DOUBT, other.id, schools, other_account_id=mine.id)
+    school_notices.add(school_notices.Kind.LETTER_DOUBT, other.id, schools, other_account_id=mine.id)
     log.record(LetterLinkDoubted(account_id=mine.id, other=str(other.id)))
 
 

@@ -10,7 +10,6 @@ from flask_babel import lazy_gettext as _l
 from idp.accounts import authentication, emails, one_time_links
 from idp.accounts.authentication import Attempt, Refused, Throttled, VerifiedSecret
 from idp.accounts.models import Account
-from idp.accounts.one_time_links import Purpose
 from idp.accounts.passwords.hasher import Hasher, HasherBusyError
 from idp.accounts.passwords.policy import check_password, identity, second_faults, typed_twice
 from idp.audit import log
@@ -79,7 +78,7 @@ def _set(verified: VerifiedSecret, session_id: uuid.UUID, hashed: str, *, withou
     account, session = locked
     account.set_password(hashed)
     emails.cancel_change(account)  # somebody who knew the former password may have asked for it
-    one_time_links.revoke(account.id, Purpose.RESET_PASSWORD)
+    one_time_links.revoke(account.id, one_time_links.Purpose.RESET_PASSWORD)
     manager.end_all(account.id, by="password_changed", keep=session.id)
     cookie = manager.renew(session, account)
     log.record(PasswordChanged(account_id=account.id))

@@ -32,7 +32,6 @@ from idp.throttle import guard, limits
 from idp.web import http
 from idp.web.declarations import Declarations, Trait, declares
 from idp.web.door import Door
-from idp.web.http import Request
 
 blueprint = Blueprint("ops", __name__)
 
@@ -181,7 +180,7 @@ class _Watch:
         self._noticed = False
         self._declared = declared
 
-    def __call__(self, request: Request) -> None:
+    def __call__(self, request: http.Request) -> None:
         if self._noticed or request.path in self._declared.probes:
             return
         if not any(request.has_header(name) for name in HEADERS):

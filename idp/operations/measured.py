@@ -17,7 +17,6 @@ from idp.metrics.instruments import Sample, Subject
 from idp.oidc.keys.material import ALGORITHMS
 from idp.oidc.keys.rotation import signing_since
 from idp.outbox import queue
-from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import DEAD
 from idp.rostering.models import ImportBatch
 
@@ -32,13 +31,13 @@ LAST_PURGE = select(func.max(AuditEntry.at)).where(AuditEntry.where_kind(PurgeCo
 
 def read_outbox(connection: Connection, _settings: Settings) -> Iterator[Sample]:
     """Yield the numbers of waiting and of dead messages, and how long the oldest has been ready."""
-    moment, kind = now(), OutboxMessage.kind
+    moment, kind = now(), queue.OutboxMessage.kind
     ready = func.min(queue.ready_since(moment))
-    waiting = select(kind, func.count(), ready).where(OutboxMessage.finished_at.is_(None)).group_by(kind)
+    waiting = select(kind, func.count(), ready).where(queue.OutboxMessage.finished_at.is_(None)).group_by(kind)
     for name, count, since in connection.execute(waiting):
         yield metrics.OUTBOX_WAITING, (name,), count
         yield metrics.OUTBOX_AGE, (name,), (moment - since).total_seconds() if since else 0.0
-    dead = select(kind, func.count()).where(OutboxMessage.outcome == DEAD).group_by(kind)
+    dead = select(kind, func.count()).where(queue.OutboxMessage.outcome == DEAD).group_by(kind)
     for name, count in connection.execute(dead):
         yield metrics.OUTBOX_DEAD, (name,), count
 

@@ -24,7 +24,6 @@ from idp.db import unit_of_work
 from idp.registration import invitations, registrations, rows
 from idp.registration.checks import origin
 from idp.registration.faults import Fault, FaultCode, RegistrationRefusedError
-from idp.registration.invitations import Bounds
 from idp.registration.metadata import BY_NAME, FIELDS, ClientMetadata, leading_uris
 
 ASKED_BY = "by"
@@ -35,7 +34,7 @@ _OTHER_WAITS = (
 _NOT_YET = "an engineer of this service must approve the new hosts; until then the registration is as this answer says"
 
 
-def hosts_to_approve(client: Client, metadata: ClientMetadata, bounds: Bounds) -> set[str]:
+def hosts_to_approve(client: Client, metadata: ClientMetadata, bounds: invitations.Bounds) -> set[str]:
     """Return what an engineer must approve before the URIs of a client that registered itself have it: `FIELD=HOST`.
 
     They are the new hosts of `new_hosts`, each with its field: who reads that a host gets a page must not approve that

@@ -26,7 +26,6 @@ from idp.db import db, unit_of_work
 from idp.oidc.client_auth import client as clients
 from idp.oidc.keys import jose
 from idp.registration import access_tokens, approvals, invitations, json_metadata, registrations, rows, sectors
-from idp.registration.access_tokens import TokenExpiredError
 from idp.registration.faults import RegistrationRefusedError
 from idp.registration.metadata import ClientMetadata
 from idp.services import services
@@ -81,7 +80,7 @@ def _answers_refusals(view: Callable[..., Response]) -> Callable[..., Response]:
             return clients.refuse(400, error, text)
         except _UnauthorizedError as refused:
             return _unauthorized(*refused.args)
-        except TokenExpiredError as expired:
+        except access_tokens.TokenExpiredError as expired:
             response = _unauthorized(_EXPIRED)
             with unit_of_work():
                 log.record(ClientTokenExpired(client_id=expired.client.id))

@@ -14,8 +14,6 @@ from sqlalchemy import or_, select, true, update
 from idp import opaque
 from idp.accounts import directory, notices, one_time_links
 from idp.accounts.models import Account
-from idp.accounts.notices import Notice
-from idp.accounts.one_time_links import OneTimeLink
 from idp.clock import ACTIVATION_LIFETIME, now
 from idp.db import db
 from idp.services import services
@@ -97,7 +95,7 @@ def sign_in(account_id: uuid.UUID, generation: int, here: Here, *, proved: bool 
     if won is None:
         return None
     if had_signed_in and settings.new_device_mail:  # a new letter: the new password was never typed at a sign-in
-        notices.tell(Notice.NEW_DEVICE, account.id, device=describe_device(here.client_context.user_agent).code)
+        notices.tell(notices.Notice.NEW_DEVICE, account.id, device=describe_device(here.client_context.user_agent).code)
     db.session.refresh(account)
     # the mailbox may have been proved elsewhere: the password was typed at the activation, and not since
     cookie = manager.open_session(
@@ -172,7 +170,7 @@ def expected_username() -> str:
         if account is not None and account.activated_in == opaque.digest(interaction):
             return account.username
     key = browser.used_link()
-    link = db.session.get(OneTimeLink, uuid.UUID(key)) if key else None
+    link = db.session.get(one_time_links.OneTimeLink, uuid.UUID(key)) if key else None
     account = db.session.get(Account, link.account_id) if link else None
     if link is None or account is None or not one_time_links.is_used(link):
         return ""

@@ -23,7 +23,6 @@ from idp.clock import now
 from idp.db import db, retry_unit_of_work, unit_of_work
 from idp.services import services
 from idp.sessions import cookies, ending, liveness, staying
-from idp.sessions.cookies import PresentedCookie
 from idp.sessions.models import METHODS, PASSWORD, Session, after_password
 from idp.throttle import guard, limits
 from idp.web.browser import cookie_name, cookie_options
@@ -257,7 +256,7 @@ def _open_from_device() -> tuple[Session, Account] | None:
     return find(cookie)
 
 
-def _rotate(presented: PresentedCookie, browser: Browser) -> str | None:
+def _rotate(presented: cookies.PresentedCookie, browser: Browser) -> str | None:
     if not services().settings.stay_days:  # it does not come back with the setting
         staying.end_here(by="operator")
         cookies.forget_device()

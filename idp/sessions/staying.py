@@ -17,7 +17,6 @@ from sqlalchemy import ColumnElement, Select, and_, case, or_, select, update
 from idp import opaque
 from idp.accounts import notices
 from idp.accounts.models import Account
-from idp.accounts.notices import Notice
 from idp.audit import log
 from idp.audit.credential_events import DeviceSessionChanged, DeviceSessionReused
 from idp.clock import now
@@ -79,7 +78,7 @@ def start(cookie: str, account: Account) -> DeviceKept:
     value = _add(session, session.sid, expires_at=expires_at, client_context=session)
     if is_new:
         device = describe_device(session.user_agent).code
-        notices.tell(Notice.DEVICE_STAYS, account.id, device=device, until=expires_at.isoformat())
+        notices.tell(notices.Notice.DEVICE_STAYS, account.id, device=device, until=expires_at.isoformat())
     return DeviceKept(value, is_told=is_new and account.email is not None)
 
 
@@ -166,7 +165,7 @@ def _detected(cookie: PresentedCookie, user_agent: str) -> ReuseDetected | None:
         return None
     device = describe_device(user_agent).code
     log.record(DeviceSessionReused(account_id=row.account_id, sid=row.sid, device=device))
-    notices.tell(Notice.DEVICE_COPIED, row.account_id, device=device)
+    notices.tell(notices.Notice.DEVICE_COPIED, row.account_id, device=device)
     return ReuseDetected(row.account_id, row.sid)
 
 

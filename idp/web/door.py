@@ -26,7 +26,6 @@ from idp.db import refuse_unwritten_changes
 from idp.logging import stamp, write
 from idp.metrics.catalogue import NOWHERE, REQUEST_SECONDS, REQUESTS, STATIC
 from idp.tracing import Kind, Span
-from idp.waiting import WouldWaitError
 from idp.web import browser, declarations
 from idp.web.endpoints import Endpoint, add_route, compress
 from idp.web.http import MAX_UPLOAD, Request, Response, answering, current_request
@@ -135,7 +134,7 @@ class Door:
         try:
             with waiting.without_waiting():
                 return self.answer(request)
-        except WouldWaitError:
+        except waiting.WouldWaitError:
             return None
 
     def is_for_people(self, request: Request) -> bool:

@@ -21,7 +21,6 @@ from idp.config import OpeningHours, read_hours
 from idp.languages import SOURCE
 from idp.paths import TRANSLATIONS
 from idp.web import languages as web_languages
-from idp.web.languages import choose_language
 
 _MINUTE = 60
 _HOUR = 3600
@@ -116,7 +115,7 @@ def language() -> str:
 
 
 def _locale() -> str:
-    return languages.locale_name(choose_language())
+    return languages.locale_name(web_languages.choose_language())
 
 
 def day(instant: datetime | date) -> str:

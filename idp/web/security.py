@@ -9,7 +9,6 @@ from werkzeug.exceptions import RequestEntityTooLarge, RequestURITooLarge, Unsup
 
 from idp.config import Settings
 from idp.web import browser, declarations
-from idp.web.declarations import Declarations
 from idp.web.door import Door
 from idp.web.errors import ForeignFormError, FormTokenError
 from idp.web.http import FORM_WITH_FILES, MAX_BODY, MAX_FIELDS, Request, current_request
@@ -118,7 +117,7 @@ def check_form_token(request: Request) -> None:
 class Protection:
     """The security headers of all responses, also of static files, which do not pass through Flask."""
 
-    def __init__(self, fixed: Iterable[tuple[str, str]], declared: Declarations) -> None:
+    def __init__(self, fixed: Iterable[tuple[str, str]], declared: declarations.Declarations) -> None:
         self._fixed = tuple(fixed)
         self._declared = declared
 

@@ -9,7 +9,6 @@ import click
 from sqlalchemy import select
 
 from idp.cli.client import options
-from idp.cli.client.options import registration_options
 from idp.clients import names
 from idp.clients.models import Client, ClientSchool, SubjectType
 from idp.db import db
@@ -36,7 +35,7 @@ def client() -> None:
 
 @client.command()
 @click.argument("name")
-@registration_options(new=True)
+@options.registration_options(new=True)
 @AS_JSON
 def add(name: str, *, as_json: bool, **given: Any) -> None:
     """Register an ENT called NAME; its secret is shown this once."""
@@ -86,7 +85,7 @@ def show(client_id: str, *, as_json: bool) -> None:
 @click.argument("client_id")
 @click.option("--name", "title", help="The name that parents read.")
 @click.option("--unset", multiple=True, metavar="OPTION", help="Empty an option, such as backchannel-logout-uri.")
-@registration_options(new=False)
+@options.registration_options(new=False)
 @AS_JSON
 def change(client_id: str, *, title: str | None, unset: Sequence[str], as_json: bool, **given: Any) -> None:
     """Change the given fields of an ENT's registration.

@@ -9,7 +9,6 @@ import click
 from click.core import ParameterSource
 
 from idp.registration import checks
-from idp.registration.checks import default_id_token_alg
 from idp.registration.declarations import Declaration, Kind, Option
 from idp.registration.faults import Fault, FaultCode
 from idp.registration.metadata import BY_NAME, FIELDS, ClientMetadata
@@ -101,7 +100,7 @@ def _settings(declared: Declaration, option: Option) -> dict[str, Any]:
 
 def read(name: str, options: Mapping[str, Any]) -> ClientMetadata:
     """Return the registration that the options of the command `add` ask for."""
-    alg = options["id_token_alg"] or default_id_token_alg(options["profile"])
+    alg = options["id_token_alg"] or checks.default_id_token_alg(options["profile"])
     return ClientMetadata(name=name, **{**options, "id_token_alg": alg})
 
 

@@ -19,14 +19,12 @@ from idp.cli.client.commands import (
     show_registration,
     texts,
 )
-from idp.cli.client.options import read_uais, registration_options
 from idp.db import db
 from idp.desk.ents import acceptance, proposals
 from idp.desk.staff.models import StaffAccount
 from idp.mail.emails import fold_email
 from idp.operations.reasons import check_reason
 from idp.registration import approvals, invitations, registrations, rows
-from idp.registration.invitations import SUBJECTS, Bounds
 from idp.registration.metadata import DEFAULT_SCOPES
 from idp.registration.trial import checks
 from idp.registration.trial.findings import Finding, Repair
@@ -64,7 +62,7 @@ def approve(client_id: str, *, reject: bool, hosts: Sequence[str], as_json: bool
 @client.command()
 @click.option("--label", default="", help="The recipient; also the name of an ENT that registers without one.")
 @click.option(
-    "--uai", "uais", multiple=True, metavar="UAI", callback=read_uais, help="A school that the ENT will serve."
+    "--uai", "uais", multiple=True, metavar="UAI", callback=options.read_uais, help="A school that the ENT will serve."
 )
 @click.option(
     "--scopes", default=" ".join(DEFAULT_SCOPES), show_default=True, help="The scopes that the ENT may ask for at most."
@@ -78,7 +76,7 @@ def approve(client_id: str, *, reject: bool, hosts: Sequence[str], as_json: bool
 )
 @click.option(
     "--subject",
-    type=click.Choice(SUBJECTS),
+    type=click.Choice(invitations.SUBJECTS),
     help="The only subject_type that it may ask for; default: both.",
 )
 @click.option(
@@ -106,7 +104,7 @@ def invite(  # noqa: PLR0913 - one for each option
     as_json: bool,
 ) -> None:
     """Invite an ENT to register itself at /register (RFC 7591); the token is shown this once."""
-    bounds = Bounds(scopes=scopes.split(), hosts=hosts, subject_type=subject or "", auth_method=auth_method)
+    bounds = invitations.Bounds(scopes=scopes.split(), hosts=hosts, subject_type=subject or "", auth_method=auth_method)
     life = timedelta(days=days)
     given: dict[str, Any] = {"uses": reusable, "pkce": pkce, "release_username": release_username}
     row, token = invitations.invite(label, uais, bounds, life, **given)
@@ -140,7 +138,7 @@ def revoke_invite(invite_id: uuid.UUID) -> None:
 @client.command()
 @click.argument("name")
 @click.option("--operator", "mail", required=True, help="The mail address of an operator of another ENT.")
-@registration_options(new=True)
+@options.registration_options(new=True)
 @AS_JSON
 def ask(name: str, mail: str, *, as_json: bool, **given: Any) -> None:
     """Register an ENT called NAME for its ENT operator; it stays closed until `idp client accept`.
@@ -159,7 +157,12 @@ def ask(name: str, mail: str, *, as_json: bool, **given: Any) -> None:
 @client.command()
 @click.argument("client_id")
 @click.option(
-    "--uai", "uais", multiple=True, metavar="UAI", callback=read_uais, help="A school that the ENT serves; repeatable."
+    "--uai",
+    "uais",
+    multiple=True,
+    metavar="UAI",
+    callback=options.read_uais,
+    help="A school that the ENT serves; repeatable.",
 )
 @AS_JSON
 def accept(client_id: str, uais: Sequence[str], *, as_json: bool) -> None:

@@ -25,10 +25,8 @@ from idp.desk import access
 from idp.desk.alerts import of_alert
 from idp.desk.staff import posts
 from idp.desk.staff.models import StaffRole
-from idp.desk.staff.posts import Grant
 from idp.desk.team import invitations, mails
 from idp.outbox import queue
-from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome
 from idp.registration import approvals, registrations, sectors
 from idp.registration.faults import Fault, FaultCode, RegistrationRefusedError
@@ -73,7 +71,9 @@ def ask(
         client.asked_uais, client.asked_by = list(dict.fromkeys(metadata.uais)), staff_id
         db.session.flush()
         approvals.check_name(settings, client.name, client, accepted=client.name)
-        invitations.grant_role(staff, Grant(own[0].role, clients=[client], until=max(post.valid_until for post in own)))
+        invitations.grant_role(
+            staff, posts.Grant(own[0].role, clients=[client], until=max(post.valid_until for post in own))
+        )
         after = changes.made(registrations.audited(client))
         log.record(ClientChanged(client_id=client.id, change="asked", after=after))
         tell(client, "asked", of_alert(staff_id, None), by=staff_id)
@@ -194,7 +194,7 @@ def tell(
         queue.enqueue(MAIL, {**payload, "recipient": str(recipient)})
 
 
-def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
+def hand_over(message: queue.OutboxMessage, settings: Settings) -> Outcome:
     """Send the mail (outbox handler); drop it if the recipient left, or the ENT no longer waits."""
     payload = message.payload
     client = db.session.get(Client, uuid.UUID(payload["client"]), populate_existing=True)

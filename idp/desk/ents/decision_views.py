@@ -16,7 +16,6 @@ from idp.desk.access import Right, needs
 from idp.desk.ents import acceptance, proposals, summary
 from idp.desk.ents.fields import Purpose, RegistrationForm, scope_names, sentence
 from idp.desk.ents.views import blueprint
-from idp.desk.home import Tile
 from idp.desk.kept_forms import DeskForm, keeps
 from idp.desk.staff.models import StaffAccount
 from idp.operations import reasons
@@ -42,14 +41,14 @@ class RefusalForm(DeskForm):
 
 
 @home.source(Right.DECIDE_ENTS)
-def waiting() -> Iterator[Tile]:
+def waiting() -> Iterator[home.Tile]:
     """Yield the tiles of the ENTs and of the changes that wait for the engineer."""
     count = db.session.scalar(select(func.count()).select_from(Client).where(Client.waiting_since.is_not(None)))
     sentence = gettext("Leur exploitant les a enregistrés. Personne n’y entre avant votre accord.")
-    yield Tile(count or 0, gettext("ENT à accepter"), sentence, url_for("ents.show"))
+    yield home.Tile(count or 0, gettext("ENT à accepter"), sentence, url_for("ents.show"))
     changing = sum(map(approvals.has_proposal, db.session.scalars(select(Client))))
     sentence = gettext("Leur exploitant les demande. Rien ne change avant votre accord.")
-    yield Tile(changing, gettext("Changements d’ENT à accepter"), sentence, url_for("ents.show"))
+    yield home.Tile(changing, gettext("Changements d’ENT à accepter"), sentence, url_for("ents.show"))
 
 
 @blueprint.route("/ent/<uuid:key>/accord", methods=["GET", "POST"])

@@ -19,7 +19,6 @@ from idp.desk.ents.acceptance import acts_for
 from idp.desk.ents.fields import RegistrationForm, scope_names
 from idp.desk.ents.proposals import Proposal
 from idp.desk.statistics import suppression, tables
-from idp.desk.statistics.suppression import Hidden
 from idp.desk.team import mails
 from idp.oidc.client_auth.client import SECRET_METHODS
 from idp.registration import approvals, registrations, rows
@@ -221,7 +220,7 @@ def concerned(client: Client) -> str:
 def _rounded_acceptance(people: int, accepted: int) -> str:
     """Return the share of the rounded numbers; nothing of them if few people accepted the charter, or few did not."""
     cells = suppression.alone([accepted, people - accepted, people])
-    shown = [cell for cell in suppression.rounded([cells])[0] if not isinstance(cell, Hidden)]
+    shown = [cell for cell in suppression.rounded([cells])[0] if not isinstance(cell, suppression.Hidden)]
     if len(shown) < len(cells):
         sentence = gettext("Moins de %(few)s personnes l’ont acceptée, ou moins de %(few)s ne l’ont pas encore fait.")
         return str(sentence) % {"few": suppression.THRESHOLD}

@@ -19,7 +19,6 @@ from idp.desk import access
 from idp.desk.access import Right, needs
 from idp.desk.ents import acceptance, proposals, summary
 from idp.desk.ents.fields import REGISTRATION_FIELDS, Purpose, RegistrationForm, scope_names, sentence, untested
-from idp.desk.ents.proposals import Proposal
 from idp.desk.fields import ChoiceField
 from idp.desk.kept_forms import DeskForm, keeps
 from idp.desk.staff import posts, sessions
@@ -97,7 +96,7 @@ def edit(key: UUID) -> Response:
     form.restrict(Purpose.WHOLE if is_engineer else Purpose.OWN)
     if request.method == "GET":
         if not form.is_refilled:
-            waiting = None if is_engineer else Proposal.of(client)
+            waiting = None if is_engineer else proposals.Proposal.of(client)
             form.show(waiting.applied(former) if waiting else former)
         return _registration_page(form, client)
     try:
@@ -141,7 +140,7 @@ def _registration_page(
 def _waiting_key(client: Client) -> str:
     if request.method == "POST":
         return request.form.get("waiting", "")
-    proposal = None if access.may(Right.DECIDE_ENTS) else Proposal.of(client)
+    proposal = None if access.may(Right.DECIDE_ENTS) else proposals.Proposal.of(client)
     return proposal.key if proposal else ""
 
 

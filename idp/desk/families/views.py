@@ -16,7 +16,6 @@ from idp.audit.catalogue import KINDS, without_twins
 from idp.audit.kinds import CALL, CHILD, chosen
 from idp.audit.models import AuditEntry
 from idp.clients import registry
-from idp.clients.registry import Registration
 from idp.db import db
 from idp.desk import access, family_pages, ties
 from idp.desk.access import Right, needs
@@ -100,7 +99,7 @@ _KINDS = frozenset(name for name, kind in KINDS.items() if kind.family)
 """The events that a colleague needs; neither the device nor the ENT is shown."""
 
 
-def entrances(shown: Iterable[TieView]) -> list[Registration]:
+def entrances(shown: Iterable[TieView]) -> list[registry.Registration]:
     """Return the ENTs that lead to the sign-in: those of the pupils' schools with an address to type."""
     return [ent for ent in registry.all_serving({tie.child.school.uai for tie in shown if tie.is_open}) if ent.home_uri]
 

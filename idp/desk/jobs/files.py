@@ -16,9 +16,7 @@ from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.desk import access
 from idp.desk.jobs.models import Job, JobFile
-from idp.opaque import UndecryptableError
 from idp.outbox import queue
-from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome
 
 LIFETIME = timedelta(minutes=15)  # how long a file that a job made waits for its person
@@ -72,7 +70,7 @@ def for_pages(settings: Settings, job_id: uuid.UUID, name: str) -> NewFile | Non
     chosen = (JobFile.job_id == job_id) & JobFile.is_for_pages & (JobFile.name == name)
     try:
         return next(iter(_all(settings, chosen)), None)
-    except UndecryptableError:  # the secret key was replaced meanwhile: the job is asked for again
+    except opaque.UndecryptableError:  # the secret key was replaced meanwhile: the job is asked for again
         return None
 
 
@@ -109,7 +107,7 @@ def take(settings: Settings, job_id: uuid.UUID, file_id: uuid.UUID) -> NewFile |
     """
     try:
         return _take(settings, job_id, file_id)
-    except UndecryptableError:  # the secret key was replaced meanwhile: the job is asked for again
+    except opaque.UndecryptableError:  # the secret key was replaced meanwhile: the job is asked for again
         with unit_of_work():
             empty((JobFile.id == file_id) & JobFile.taken_at.is_(None))
         return None
@@ -148,7 +146,7 @@ def empty(condition: ColumnElement[bool]) -> None:
     db.session.execute(statement.execution_options(synchronize_session=False))
 
 
-def hand_over(message: OutboxMessage) -> Outcome:
+def hand_over(message: queue.OutboxMessage) -> Outcome:
     """Empty a file whose lifetime is over (outbox handler)."""
     with unit_of_work():
         empty((JobFile.id == uuid.UUID(message.payload["file"])) & (JobFile.expires_at <= now()))

@@ -24,7 +24,6 @@ from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.desk.access import Right
 from idp.desk.jobs import files
-from idp.desk.jobs.files import NewFile
 from idp.desk.jobs.models import Job, JobFile, State
 from idp.desk.staff import posts
 from idp.desk.staff.models import StaffAccount, StaffRole
@@ -63,8 +62,8 @@ class Finished:
     """
 
     result: Mapping[str, Any] = field(default_factory=dict)
-    file: NewFile | None = None
-    for_pages: Sequence[NewFile] = ()
+    file: files.NewFile | None = None
+    for_pages: Sequence[files.NewFile] = ()
     frees: uuid.UUID | None = None
 
 
@@ -139,7 +138,7 @@ class Running:
         with unit_of_work():
             _store(self.id, **values)
 
-    def finish(self, result: Mapping[str, Any], *made: NewFile) -> None:
+    def finish(self, result: Mapping[str, Any], *made: files.NewFile) -> None:
         """Store the end of the job and the files that it made, in the caller's transaction.
 
         A job whose files and whose other writes belong together ends so: after a kill it either has to be done again,

@@ -15,15 +15,12 @@ from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import fold_username
 from idp.audit import kinds
 from idp.audit.catalogue import KINDS, WORDS
-from idp.audit.kinds import Kind
 from idp.audit.models import AuditEntry
 from idp.clock import end_of_day, start_of_day
 from idp.db import db
 from idp.desk import access, fields
-from idp.desk.access import Right
 from idp.desk.staff.models import StaffAccount, StaffRole
 from idp.folding import fold
-from idp.opaque import UndecryptableError
 from idp.services import services
 from idp.web import i18n
 
@@ -149,7 +146,7 @@ def _by_account(filters: Filters) -> None:
 
 def has_accounts() -> bool:
     """Return whether the role may look for the entries of one account."""
-    return access.may(Right.READ_FAMILIES) or access.may(Right.SERVE_RIGHTS)
+    return access.may(access.Right.READ_FAMILIES) or access.may(access.Right.SERVE_RIGHTS)
 
 
 def _account(text: str) -> Account | None:
@@ -180,7 +177,7 @@ def _cursor(text: str) -> tuple[datetime, int] | None:
     try:
         sealed = urlsafe_b64decode(text[:_MOST_OF_CURSOR])
         content = opaque.decrypt(services().settings.secrets, _PURPOSE, sealed, "")
-    except (UndecryptableError, ValueError):
+    except (opaque.UndecryptableError, ValueError):
         return None
     moment, _, key = content.decode().partition("_")
     return datetime.fromisoformat(moment), int(key)
@@ -205,7 +202,7 @@ def groups() -> list[tuple[str, list[tuple[str, str]]]]:
     return [(title.value, sorted(of, key=lambda act: _order(act[1]))) for title, of in acts.items() if of]
 
 
-def _readable() -> list[Kind]:
+def _readable() -> list[kinds.Kind]:
     every, read = KINDS.values(), access.own_spec().journal
     match read:
         case access.Journal.NOTHING:

@@ -25,10 +25,8 @@ from idp.db import db
 from idp.desk import access, family_pages, naming
 from idp.desk.access import Right, needs
 from idp.desk.families import subjects
-from idp.desk.families.subjects import Action
 from idp.desk.fields import ReasonField
 from idp.desk.jobs import files, lifecycle
-from idp.desk.jobs.files import NewFile
 from idp.desk.jobs.kinds import LETTER, Finished, RefusedError, Running, Step
 from idp.desk.jobs.models import Job
 from idp.desk.kept_forms import DeskForm, keeps
@@ -41,7 +39,6 @@ from idp.letters.render.pdf import LetterError, TooLongError, UnknownGlyphError
 from idp.mail.emails import masked
 from idp.services import services
 from idp.throttle import guard
-from idp.throttle.guard import Wait
 from idp.throttle.limits import FIRST_LETTERS
 from idp.web.forms import PlainField
 from idp.web.redirects import render_page, see_other
@@ -135,7 +132,7 @@ def _count_letter(account: Account) -> bool:
     if access.has_fresh_proof(access.person()):
         guard.clear(FIRST_LETTERS, _own_count())
         return False
-    return isinstance(guard.take(FIRST_LETTERS, _own_count()), Wait)
+    return isinstance(guard.take(FIRST_LETTERS, _own_count()), guard.Wait)
 
 
 def _own_count() -> str:
@@ -154,7 +151,7 @@ def _print(account: Account, form: LetterForm) -> Job:
         jobs.append(lifecycle.done_at_once(LETTER, parameters, {"letters": report.printed}))
         name = f"courrier-{now().astimezone(PARIS):%Y-%m-%d-%Hh%Mm%S}.pdf"  # without the name of a person
         for _, pdf in pdfs:
-            files.store(settings, jobs[-1].id, NewFile(name, naming.PDF, pdf))
+            files.store(settings, jobs[-1].id, files.NewFile(name, naming.PDF, pdf))
         if reason:
             log.record(IdentityChecked(account_id=account.id, reason=reason))
 
@@ -240,7 +237,7 @@ def _effects(account: Account) -> list[str]:
 
 
 subjects.register(
-    Action(
+    subjects.Action(
         key="letter",
         right=Right.PRINT_LETTER,
         label=_l("Nouveau courrier"),

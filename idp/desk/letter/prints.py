@@ -25,14 +25,11 @@ from idp.db import db, unit_of_work
 from idp.desk import access, home, naming, uncollected_letters
 from idp.desk.access import Right, needs
 from idp.desk.fields import WordField
-from idp.desk.home import Tile
 from idp.desk.jobs import files, lifecycle
-from idp.desk.jobs.files import NewFile
 from idp.desk.jobs.kinds import LETTER, PRINT, BusyError, Finished, RefusedError, Running
 from idp.desk.jobs.models import Job, JobFile, State
 from idp.desk.kept_forms import DeskForm, keeps
 from idp.letters import printing, recipients
-from idp.letters.printing import PrintOrder, Report
 from idp.letters.recipients import PrintError, Recipient, Refusal, Skip, Skipped
 from idp.letters.render.pdf import LetterError
 from idp.services import services
@@ -54,7 +51,7 @@ def run(running: Running) -> Finished:
         if former is None:  # it was purged
             raise RefusedError("no_print")
         only = uncollected_letters.accounts_of(former)
-    order = PrintOrder(
+    order = printing.PrintOrder(
         uai=school.uai,
         class_name=parameters["class"] if only is None else None,  # a pupil may have changed the class since
         only=only,
@@ -63,7 +60,7 @@ def run(running: Running) -> Finished:
         as_slips=parameters["slips"],
     )
 
-    def keep(pdfs: Sequence[tuple[str, bytes]], report: Report) -> None:
+    def keep(pdfs: Sequence[tuple[str, bytes]], report: printing.Report) -> None:
         running.check()
         running.finish(_result(report), *_files(pdfs))
 
@@ -78,20 +75,20 @@ def run(running: Running) -> Finished:
     return Finished(_result(report))
 
 
-def _result(report: Report) -> dict[str, Any]:
+def _result(report: printing.Report) -> dict[str, Any]:
     skipped: dict[str, list[str]] = {}
     for entry in report.skipped:
         skipped.setdefault(entry.skip.value, []).append(str(entry.account_id))
     return {"letters": report.printed, "people": [str(key) for key in report.people], "skipped": skipped}
 
 
-def _files(pdfs: Sequence[tuple[str, bytes]]) -> Iterator[NewFile]:
+def _files(pdfs: Sequence[tuple[str, bytes]]) -> Iterator[files.NewFile]:
     """Yield a file for each PDF, named by its class: two classes, or two PDFs of one, may share a name."""
     seen: Counter[str] = Counter()
     for class_name, pdf in pdfs:
         stem = f"courriers-{naming.of_class(class_name or 'sans-classe')}-{today().isoformat()}"
         seen[stem] += 1
-        yield NewFile(f"{stem}{f'-{seen[stem]}' if seen[stem] > 1 else ''}.pdf", naming.PDF, pdf)
+        yield files.NewFile(f"{stem}{f'-{seen[stem]}' if seen[stem] > 1 else ''}.pdf", naming.PDF, pdf)
 
 
 def title(job: Job) -> str:
@@ -140,10 +137,10 @@ blueprint = Blueprint("prints", __name__)
 
 
 @home.source(Right.PRINT_CLASSES)
-def _uncollected() -> Iterator[Tile]:
+def _uncollected() -> Iterator[home.Tile]:
     school = access.post().school
     if school is not None:
-        yield Tile(
+        yield home.Tile(
             len(uncollected_letters.of_school(services().settings, school.id)),
             gettext("Courriers que personne n’a pris"),
             gettext("Leur fichier est effacé : ils n’existent pas sur papier. Imprimez-les à nouveau."),

@@ -35,10 +35,8 @@ from idp.desk.staff import posts
 from idp.desk.staff.models import Role, StaffAccount, StaffRole
 from idp.desk.team import mails
 from idp.outbox import queue
-from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome
 from idp.throttle import guard, limits
-from idp.throttle.guard import Wait
 from idp.uai import normalised_uai, uai_fault
 from idp.web.http import Request
 from idp.web.i18n import in_words
@@ -107,7 +105,7 @@ def start_check(settings: Settings, chosen: list[NewFile], uai: str, *, replaces
         RuntimeError: a unit of work is open.
     """
     counted = limits.FILE_CHECKS, str(access.person().staff.id)
-    if isinstance(verdict := guard.take(*counted), Wait):
+    if isinstance(verdict := guard.take(*counted), guard.Wait):
         raise UploadError(
             gettext(
                 "Vous avez atteint le maximum de vérifications : %(rates)s. Corrigez votre fichier, et revenez dans "
@@ -339,7 +337,7 @@ def last_declined() -> Job | None:
     return newest if newest is not None and newest.result.get(DECLINED) else None
 
 
-def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
+def hand_over(message: queue.OutboxMessage, settings: Settings) -> Outcome:
     """Send the mail about a check that waits for the direction (outbox handler).
 
     Drop it if the check waits no longer, or if the recipient's role at the school has ended.
@@ -360,7 +358,7 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     )
 
 
-def hand_over_refusal(message: OutboxMessage, settings: Settings) -> Outcome:
+def hand_over_refusal(message: queue.OutboxMessage, settings: Settings) -> Outcome:
     """Send the mail about declined files (outbox handler); it leaves out the reason, which may name a family.
 
     Drop it if the person has left the school.
@@ -375,7 +373,7 @@ def hand_over_refusal(message: OutboxMessage, settings: Settings) -> Outcome:
     return mails.send(message, settings, "bureau_fichier_refuse", recipient, link=link, school=school.name)
 
 
-def _mailed(message: OutboxMessage) -> tuple[StaffAccount | None, Job | None, School | None]:
+def _mailed(message: queue.OutboxMessage) -> tuple[StaffAccount | None, Job | None, School | None]:
     check = db.session.get(Job, uuid.UUID(message.payload["job"]), populate_existing=True)
     school = db.session.get(School, check.school_id) if check and check.school_id else None
     return mails.find_recipient(message.payload["recipient"]), check, school

@@ -20,8 +20,6 @@ from idp.desk.jobs.kinds import CHECK, IMPORT
 from idp.desk.jobs.models import Job, State
 from idp.desk.kept_forms import DeskForm, keeps
 from idp.desk.school_files import checks, history, policy, words, work
-from idp.desk.school_files.checks import ReplacingError, UploadError
-from idp.desk.school_files.history import Past
 from idp.desk.school_files.policy import DECLINED, SENT, Decision
 from idp.desk.staff import sessions
 from idp.services import services
@@ -121,8 +119,8 @@ def upload() -> Response:
     try:
         uai = checks.school(request)
         check = checks.start_check(services().settings, checks.uploads(request), uai, replaces=replaces)
-    except UploadError as fault:
-        field = "remplacer" if isinstance(fault, ReplacingError) else "fichiers"
+    except checks.UploadError as fault:
+        field = "remplacer" if isinstance(fault, checks.ReplacingError) else "fichiers"
         return _page(str(fault), request.fields.get("uai", "")[:20], replaces=replaces, field=field)
     return see_other(url_for("jobs.show", key=check.id))
 
@@ -343,7 +341,7 @@ def problems_csv(key: uuid.UUID) -> Response:
     return naming.as_download(b"".join(history.sheet(past.batch)), "problemes.csv", naming.CSV)
 
 
-def _read_by_name(past: Past) -> Past:
+def _read_by_name(past: history.Past) -> history.Past:
     if access.may(Right.READ_FAMILIES):
         with unit_of_work():
             log.record(ImportProblemsRead(batch=str(past.batch.id)))

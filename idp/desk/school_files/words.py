@@ -13,7 +13,6 @@ from idp.desk.jobs.files import UPLOAD_LIFETIME
 from idp.desk.jobs.kinds import CHECK
 from idp.desk.jobs.models import Job, State
 from idp.desk.school_files import policy
-from idp.desk.school_files.policy import DECLINED, Exceeded
 from idp.desk.statistics import tables
 from idp.rostering.reconcile.counts import FEW
 from idp.rostering.reconcile.difference import Kind
@@ -206,7 +205,7 @@ def until_when(moment: datetime) -> str:
     return str(gettext("jusqu’au %(day)s à %(hour)s", day=i18n.day(moment), hour=i18n.hour(moment)))
 
 
-def exceeded(limits: Sequence[Exceeded]) -> list[str]:
+def exceeded(limits: Sequence[policy.Exceeded]) -> list[str]:
     """Return why a secretary may not import files by which so many people leave."""
     return [
         str(_EXCEEDED[row.name])
@@ -240,7 +239,7 @@ def job_state(job: Job, until: datetime | None = None) -> str:
     """Return where a check or an import stands, in words; `until` is given for a check that waits for the direction."""
     if until is not None:
         return str(gettext("attend la direction, %(until)s", until=until_when(until)))
-    if job.result.get(DECLINED):
+    if job.result.get(policy.DECLINED):
         return str(gettext("refusés par la direction"))
     if job.state is State.DONE and job.kind == CHECK.name:
         return str(gettext("à lire"))

@@ -34,11 +34,9 @@ from idp.config import Settings
 from idp.db import db
 from idp.desk import naming
 from idp.desk.jobs import files
-from idp.desk.jobs.files import NewFile
 from idp.desk.jobs.kinds import BusyError, Finished, RefusedError, Running
 from idp.desk.jobs.models import Job
 from idp.desk.school_files import policy, words
-from idp.desk.school_files.policy import Findings
 from idp.desk.staff.models import Role
 from idp.opaque import UndecryptableError
 from idp.rostering import imports, lock
@@ -47,7 +45,6 @@ from idp.rostering.imports import ALL_MISTAKES, ImportResult, ImportStoppedError
 from idp.rostering.models import ImportBatch, ImportIssue
 from idp.rostering.reconcile import counts, difference, named_issues
 from idp.rostering.reconcile.difference import Difference, Kind, kind_of
-from idp.rostering.reconcile.named_issues import whole_name
 from idp.rostering.reconcile.staging import Staging
 from idp.rostering.records import COMPARED
 
@@ -144,8 +141,8 @@ def _checked(running: Running, role: Role, result: ImportResult, refusal: str) -
     return Finished(
         summary,
         for_pages=[
-            NewFile(_LINES, "application/json", json.dumps(kept).encode()),
-            *([NewFile(_SHEET, naming.CSV, sheet)] if totals else []),
+            files.NewFile(_LINES, "application/json", json.dumps(kept).encode()),
+            *([files.NewFile(_SHEET, naming.CSV, sheet)] if totals else []),
         ],
         frees=running.id if refusal else None,
     )
@@ -174,7 +171,7 @@ _OF_TIES_ALONE = (
 def _of_ties_alone(staging: Staging) -> Iterator[Difference]:
     """Yield the pupils who count as changed and of whom nothing but the guardians changes."""
     for pupil in staging.rows(_OF_TIES_ALONE):
-        name = whole_name(pupil.family_name, pupil.given_name)
+        name = named_issues.whole_name(pupil.family_name, pupil.given_name)
         yield Difference(Kind.CHANGED, name, pupil.class_name, "Élève : ses responsables changent.")
 
 
@@ -202,7 +199,7 @@ def parts(settings: Settings, job: Job) -> list[Part]:
     return [Part(kind, kept[kind.value], totals.get(kind.value, 0)) for kind in Kind if kept.get(kind.value)]
 
 
-def sheet(settings: Settings, job: Job) -> NewFile | None:
+def sheet(settings: Settings, job: Job) -> files.NewFile | None:
     """Return all lines of the difference that a check found, as CSV; None if it has none, or is removed."""
     return files.for_pages(settings, job.id, _SHEET)
 
@@ -235,7 +232,7 @@ def _begin_writing(running: Running, role: Role, result: ImportResult) -> None:
         return
     verdict = policy.decide(
         role,
-        Findings(
+        policy.Findings(
             settings=running.settings,
             school=running.parameters["school"],
             leaving=policy.leaving(result),

@@ -27,7 +27,6 @@ from idp.accounts.passwords.hasher import fold_username
 from idp.clock import now
 from idp.db import db, searched_words
 from idp.desk import access, home, ties
-from idp.desk.access import Right
 from idp.desk.home import Tile
 from idp.families.standing import Group, in_group
 from idp.mail.emails import fold_email
@@ -260,7 +259,7 @@ def _links_of_refused_mails() -> list[uuid.UUID]:
     return [uuid.UUID(payload["link"]) for payload in db.session.scalars(dead) if "link" in payload]
 
 
-@home.source(Right.READ_FAMILIES)
+@home.source(access.Right.READ_FAMILIES)
 def waiting() -> Iterator[Tile]:
     """Yield the tiles of the lists, for a post at a school."""
     if access.post().school is None:
@@ -279,7 +278,7 @@ def waiting() -> Iterator[Tile]:
     )
 
 
-@home.source(Right.PRINT_CLASSES)
+@home.source(access.Right.PRINT_CLASSES)
 def without_letter() -> Iterator[Tile]:
     """Yield the tile of the accounts that get no letter unless somebody prints it."""
     if access.post().school is not None:

@@ -9,7 +9,6 @@ from flask_babel import lazy_gettext as _l
 
 from idp.desk import access, naming, words
 from idp.desk import fields as desk_fields
-from idp.desk.access import Right, needs
 from idp.desk.school import find_typed
 from idp.desk.search import service
 from idp.desk.search.query import SHORTEST, Filters, Listing, Terms
@@ -49,7 +48,7 @@ class Choice:
 
 
 @blueprint.get("/recherche")
-@needs(Right.READ_FAMILIES)
+@access.needs(access.Right.READ_FAMILIES)
 def search() -> Response:
     """Show the field and, once something was typed or chosen, what it finds."""
     text, listing, own, school = (

@@ -24,11 +24,8 @@ from idp.clock import now
 from idp.config import LOOPBACK, Settings
 from idp.db import unit_of_work
 from idp.desk.staff import authenticators
-from idp.desk.staff.authenticators import Purpose
 from idp.http_client.outgoing import Answer, Outgoing, OutgoingError
 from idp.oidc.keys import jose
-from idp.oidc.keys.jose import InvalidTokenError
-from idp.opaque import UndecryptableError
 
 CALLBACK = "/connexion/academie/retour"
 _SEALED = "academy sign-in"
@@ -95,7 +92,7 @@ def start(settings: Settings, outgoing: Outgoing, begun: Begun) -> str:
     endpoints = _discover(settings, outgoing)
     nonce, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(48)
     with unit_of_work():
-        ceremony = authenticators.start_ceremony(Purpose.ACADEMY)
+        ceremony = authenticators.start_ceremony(authenticators.Purpose.ACADEMY)
         hidden = json.dumps([nonce, verifier, begun.invitation]).encode()
         ceremony.secret = opaque.encrypt(settings.secrets, _SEALED, hidden, ceremony.challenge.hex())
         ceremony.values = {
@@ -119,14 +116,14 @@ def complete(settings: Settings, outgoing: Outgoing, answer: dict[str, str]) -> 
         AcademyError: the response is not of this browser, late or replayed, or the provider does not vouch.
     """
     with unit_of_work():
-        ceremony = authenticators.use_ceremony(Purpose.ACADEMY, _challenge(answer.get("state", "")))
+        ceremony = authenticators.use_ceremony(authenticators.Purpose.ACADEMY, _challenge(answer.get("state", "")))
         if ceremony is None:
             raise AcademyError(Fault.LATE)
         values, sealed, challenge = dict(ceremony.values), ceremony.secret or b"", ceremony.challenge
         begun_at = ceremony.created_at
     try:
         opened = opaque.decrypt(settings.secrets, _SEALED, sealed, challenge.hex())
-    except UndecryptableError as error:
+    except opaque.UndecryptableError as error:
         raise AcademyError(Fault.LATE) from error
     nonce, verifier, invitation = json.loads(opened)
     _check_issuer(settings, answer, is_required=values["iss"])
@@ -257,7 +254,7 @@ def verify_id_token(settings: Settings, token: str, keys: dict[str, Any], nonce:
     try:
         header, claims = jose.parts(token)
         algorithm = jose.algorithm(header)
-    except InvalidTokenError as error:
+    except jose.InvalidTokenError as error:
         raise AcademyError(Fault.INVALID, f"ID token: {error}") from error
     _check_signature(token, algorithm, header, keys)
     _check_claims(settings, claims, nonce)
@@ -271,7 +268,7 @@ def _check_signature(token: str, algorithm: str, header: dict[str, Any], keys: d
     for jwk in _candidates(header, keys):
         try:
             jose.check_signature(token, algorithm, jose.public_key(jwk, algorithm))
-        except InvalidTokenError:
+        except jose.InvalidTokenError:
             continue
         return
     raise AcademyError(Fault.INVALID, "ID token: no key of the provider verifies its signature")

@@ -20,10 +20,8 @@ from idp.desk.access import public
 from idp.desk.sign_in import academy, credentials, views
 from idp.desk.sign_in.academy import AcademyError, Begun, Identity, Intent
 from idp.desk.sign_in.credentials import UsedError, entered, gone
-from idp.desk.sign_in.views import set_cookies
 from idp.desk.staff import sessions
 from idp.desk.staff.models import Authenticator, StaffAccount
-from idp.desk.staff.sessions import Missed
 from idp.desk.team import invitations
 from idp.services import services
 from idp.throttle import guard
@@ -111,7 +109,7 @@ def _sign_in(begun: Begun, identity: Identity) -> Response:
     if isinstance(opened, views.Refused):
         return _shown("ended")
     response = _back_at_the_desk(begun)
-    set_cookies(response, opened)
+    views.set_cookies(response, opened)
     return response
 
 
@@ -137,7 +135,7 @@ def _prove(begun: Begun, identity: Identity) -> Response:
         views.note_failed_proof(person, "academy")
         return _shown("other")
     proved = sessions.prove(person, Authenticator.ACADEMY)
-    if proved is Missed.SESSION_ENDED:
+    if proved is sessions.Missed.SESSION_ENDED:
         return see_other("/connexion")
     response = _back_at_the_desk(begun)
     sessions.replace_cookie(response, proved)

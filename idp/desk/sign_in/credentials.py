@@ -18,7 +18,6 @@ from idp.desk import access, fields
 from idp.desk.access import public, signed_in
 from idp.desk.kept_forms import DeskForm, keeps
 from idp.desk.sign_in import views
-from idp.desk.sign_in.views import set_cookies
 from idp.desk.staff import authenticators, posts, sessions
 from idp.desk.staff.authenticators import ProvedTotp, Purpose
 from idp.desk.staff.models import (
@@ -219,7 +218,7 @@ def entered(owner: StaffAccount, authenticator: Authenticator) -> Response:
     page, is_alone = "codes_de_secours" if drawn else "pret", authenticator is Authenticator.PASSKEY
     response = render_page(f"desk/sign_in/{page}.html", codes=drawn, is_new=True, has_one_key=is_alone)
     if isinstance(opened, views.Opened):
-        set_cookies(response, opened)
+        views.set_cookies(response, opened)
     return response
 
 

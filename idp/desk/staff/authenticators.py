@@ -24,13 +24,11 @@ from idp import opaque
 from idp.accounts.passwords import policy
 from idp.accounts.passwords.breached import BreachedPasswords
 from idp.accounts.passwords.hasher import Hasher
-from idp.accounts.passwords.policy import Fault, Identity
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.desk.staff.models import Authenticator, CredentialKind, StaffAccount, StaffCeremony, StaffCredential
 from idp.mail.emails import fold_email
-from idp.opaque import UndecryptableError
 from idp.passkeys import ceremony as rules
 from idp.passkeys.ceremony import PasskeyError, RelyingParty, User
 from idp.web import browser
@@ -215,7 +213,7 @@ def open_totp(settings: Settings, staff_id: uuid.UUID, sealed: bytes) -> str | N
     """Return a stored TOTP secret, or None if no configured secret key decrypts it."""
     try:
         return opaque.decrypt(settings.secrets, _PURPOSE, sealed, str(staff_id)).decode()
-    except UndecryptableError:
+    except opaque.UndecryptableError:
         return None
 
 
@@ -292,9 +290,9 @@ def min_length(settings: Settings) -> int:
 
 def password_faults(
     settings: Settings, staff: StaffAccount, password: str, breached: BreachedPasswords
-) -> Sequence[Fault]:
+) -> Sequence[policy.Fault]:
     """Return what is wrong with a new password, by the parents' policy."""
-    identity = Identity(
+    identity = policy.Identity(
         username=staff.email.partition("@")[0],
         names=tuple(staff.name.split()),
         services=(settings.service_name, settings.academy),

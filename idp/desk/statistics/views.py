@@ -16,7 +16,6 @@ from idp.desk import access, naming
 from idp.desk.access import Right, needs
 from idp.desk.kept_forms import keeps
 from idp.desk.statistics import figures, tables
-from idp.desk.statistics.figures import STATES, Row
 from idp.desk.statistics.suppression import Cell
 from idp.families.standing import Group
 from idp.spreadsheet import rows_to_csv
@@ -41,13 +40,13 @@ class Picture:
     width: int = WIDTH
 
 
-def of_classes(rows: Sequence[Row]) -> Picture:
+def of_classes(rows: Sequence[figures.Row]) -> Picture:
     """Return one bar for each class, divided by state; all have the same length."""
     rectangles, labels = [], []
     for i, row in enumerate(rows):
         y, x, scale = i * _ROW + 2, float(_LABELS), (WIDTH - _LABELS) / max(row.accounts, 1)
         labels.append((0, y + 13, row.name if len(row.name) <= _MARGIN else f"{row.name[: _MARGIN - 1]}…"))
-        for state, count in zip(STATES, row.counts, strict=True):
+        for state, count in zip(figures.STATES, row.counts, strict=True):
             if count:
                 rectangles.append((round(x, 2), y, round(count * scale, 2), _ROW - 5, state.value))
             x += count * scale
@@ -85,7 +84,7 @@ def show() -> Response:
     shown = _figures(slice((number - 1) * _PAGE, number * _PAGE), url_for("statistics.show", page=number + 1))
     return render_page(
         "desk/statistics/activation.html",
-        states=[(state.value, title) for state, title in zip(STATES, tables.titles(), strict=True)],
+        states=[(state.value, title) for state, title in zip(figures.STATES, tables.titles(), strict=True)],
         may_force=access.may(Right.FORCE_PASSWORDS),
         hides=not access.own_spec().is_at_school,
         **{**nothing, **shown},

@@ -22,7 +22,6 @@ from idp.desk.staff.posts import Grant, GrantError
 from idp.desk.team import mails
 from idp.mail.emails import InvalidEmailError, fold_email, parse_email
 from idp.outbox import queue
-from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome
 
 LIFETIME = timedelta(hours=24)
@@ -275,7 +274,7 @@ def redeem(token: str) -> StaffInvitation | None:
     )
 
 
-def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
+def hand_over(message: queue.OutboxMessage, settings: Settings) -> Outcome:
     """Send an invitation (outbox handler), or tell a person of a new role; drop a link that does not work any more."""
     invitation = None
     if "invitation" in message.payload:

@@ -23,7 +23,6 @@ from idp.desk.staff.models import CredentialKind, Role, StaffAccount, StaffRole
 from idp.mail.compose import compose
 from idp.mail.smtp import deliver
 from idp.outbox import queue
-from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome
 from idp.web.request_context import describe_device, device_of_code, user_agent
 
@@ -46,7 +45,7 @@ def page_url(settings: Settings, path: str) -> str:
 
 
 def send(
-    message: OutboxMessage,
+    message: queue.OutboxMessage,
     settings: Settings,
     name: str,
     recipient: StaffAccount | str,
@@ -146,7 +145,7 @@ def _heads_of(staff_id: uuid.UUID) -> list[uuid.UUID]:
     )
 
 
-def hand_over_change(message: OutboxMessage, settings: Settings) -> Outcome:
+def hand_over_change(message: queue.OutboxMessage, settings: Settings) -> Outcome:
     """Send a mail about a new role or other contacts of a school (outbox handler)."""
     payload = message.payload
     if "former" in payload:
@@ -169,7 +168,7 @@ def hand_over_change(message: OutboxMessage, settings: Settings) -> Outcome:
     )
 
 
-def hand_over_sign_in(message: OutboxMessage, settings: Settings) -> Outcome:
+def hand_over_sign_in(message: queue.OutboxMessage, settings: Settings) -> Outcome:
     """Send a mail about a new device or a new means to sign in (outbox handler)."""
     payload = message.payload
     staff = db.session.get(StaffAccount, uuid.UUID(payload["staff"]), populate_existing=True)

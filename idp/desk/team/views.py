@@ -16,15 +16,12 @@ from idp.clock import last_day, now
 from idp.db import db, unit_of_work
 from idp.desk import access, fields, home, kept_forms
 from idp.desk.access import Right, Scope, needs
-from idp.desk.fields import ChoiceField
-from idp.desk.home import Tile
 from idp.desk.kept_forms import DeskForm, keeps
 from idp.desk.staff import posts, sessions
 from idp.desk.staff.models import Role
 from idp.desk.staff.posts import Grant, GrantError
 from idp.desk.team import colleagues, invitations
 from idp.desk.team.colleagues import Colleague, TeamError
-from idp.desk.team.invitations import LONGEST_NAME, AlreadyGrantedError
 from idp.mail.emails import InvalidEmailError, fold_email, parse_email
 from idp.services import services
 from idp.uai import is_uai, normalised_uai
@@ -38,9 +35,9 @@ class InvitationForm(DeskForm):
 
     person = PlainField(_l("Prénom et nom"), name="nom")
     email = PlainField(_l("Adresse mail"), name="mail", longest=400)
-    role = ChoiceField(_l("Rôle"), name="role")
+    role = fields.ChoiceField(_l("Rôle"), name="role")
     uai = PlainField(_l("Établissement"), name="uai", longest=20)
-    client = ChoiceField(_l("ENT"), name="ent")
+    client = fields.ChoiceField(_l("ENT"), name="ent")
 
     @property
     def chosen_role(self) -> Role | None:
@@ -50,8 +47,10 @@ class InvitationForm(DeskForm):
     def is_valid(self, own_mailbox: str, *, chooses_scope: bool) -> bool:
         """Return whether the person may be invited; write what is wrong beside each field."""
         name = self.person.data or ""
-        if not name or len(name) > LONGEST_NAME or not name.isprintable():
-            self.person.errors = [gettext("Écrivez le prénom et le nom, %(n)s caractères au plus.", n=LONGEST_NAME)]
+        if not name or len(name) > invitations.LONGEST_NAME or not name.isprintable():
+            self.person.errors = [
+                gettext("Écrivez le prénom et le nom, %(n)s caractères au plus.", n=invitations.LONGEST_NAME)
+            ]
         try:
             if _without_tag(fold_email(parse_email(self.email.data or ""))) == _without_tag(own_mailbox):
                 self.email.errors = [
@@ -119,12 +118,12 @@ def _list(error: str = "") -> Response:
 
 
 @home.source(Right.MANAGE_TEAM)
-def ending_roles() -> Iterator[Tile]:
+def ending_roles() -> Iterator[home.Tile]:
     """Yield the tile of the roles that end on 31 August, once they may be renewed."""
     rows = colleagues.find(most=_MOST_ROWS)
     count = sum(row.is_renewable and row.ends_with_the_year and not _is_own(row) for row in rows)
     sentence = gettext("Ces accès finissent le 31 août : renouvelez ceux des personnes qui restent.")
-    yield Tile(count, gettext("Accès à renouveler"), sentence, url_for("team.show"))
+    yield home.Tile(count, gettext("Accès à renouveler"), sentence, url_for("team.show"))
 
 
 def _is_own(row: Colleague) -> bool:
@@ -175,7 +174,7 @@ def invite() -> Response:
         with unit_of_work():
             settings, email, name = services().settings, form.email.data or "", form.person.data or ""
             invitations.grant_and_invite(settings, email, name, grant, may_repeat=False)
-    except AlreadyGrantedError:
+    except invitations.AlreadyGrantedError:
         form.form_errors.append(gettext("Cette personne a déjà cet accès. Aucun mail n’est parti."))
         return _invitation_page(form, chooses=chooses)
     except GrantError:

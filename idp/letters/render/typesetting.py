@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Self
 
 from idp.letters.process_pool import process_pool
 from idp.letters.render import pdf
-from idp.letters.render.pdf import Letter, typeset
 from idp.paths import TEMPLATES
 
 if TYPE_CHECKING:
@@ -21,14 +20,14 @@ PER_SHEET = 3
 _TEMPLATE = TEMPLATES / "letter" / "strip.typ"
 
 
-def render_slips(letters: Iterable[Letter]) -> bytes:
+def render_slips(letters: Iterable[pdf.Letter]) -> bytes:
     """Return one PDF/UA-1 file with the slips of `letters`, in their order.
 
     Raises:
         LetterError: see `pdf.render`.
     """
     batch = list(letters)
-    return typeset(_TEMPLATE, batch, [(rank // PER_SHEET + 1,) * 2 for rank in range(len(batch))])
+    return pdf.typeset(_TEMPLATE, batch, [(rank // PER_SHEET + 1,) * 2 for rank in range(len(batch))])
 
 
 _LETTERS_PER_PROCESS = 500
@@ -47,7 +46,7 @@ class Typesetter:
     def __exit__(self, *_: object) -> None:
         self._end_process()
 
-    def render(self, letters: Sequence[Letter], *, as_slips: bool = False) -> bytes:
+    def render(self, letters: Sequence[pdf.Letter], *, as_slips: bool = False) -> bytes:
         """Return the PDF of `letters`, as pages or as slips.
 
         Raises:

@@ -32,7 +32,6 @@ from idp.sessions import cookies, liveness, manager
 from idp.throttle import counters, limits
 from idp.web import endpoints
 from idp.web.declarations import Trait, declares
-from idp.web.endpoints import Endpoint
 from idp.web.errors import InteractionLostError, TooManyRequestsError
 from idp.web.http import Request, Response, see_other
 from idp.web.request_context import remote_ip, request_id
@@ -338,7 +337,7 @@ def _stop(seconds: int) -> NoReturn:
 
 
 ENDPOINTS = (
-    Endpoint("/authorize", "authorize", authorize, ("GET", "POST"), is_in_memory=True),
-    Endpoint("/authorize/resume", "resume", resume, ("GET",)),
-    Endpoint("/authorize/refus", "deny", deny, ("GET",)),
+    endpoints.Endpoint("/authorize", "authorize", authorize, ("GET", "POST"), is_in_memory=True),
+    endpoints.Endpoint("/authorize/resume", "resume", resume, ("GET",)),
+    endpoints.Endpoint("/authorize/refus", "deny", deny, ("GET",)),
 )

@@ -12,7 +12,6 @@ import structlog
 from idp.clients import registry
 from idp.clock import now
 from idp.interaction import store
-from idp.interaction.store import AuthorizationRequest
 from idp.oidc.logout import front_channel
 from idp.services import services
 from idp.sessions import cookies, manager
@@ -25,7 +24,7 @@ QUERY, FORM_POST = "query", "form_post"
 RESPONSE_MODES = (QUERY, FORM_POST)
 
 
-def send(requested: AuthorizationRequest, parameters: list[tuple[str, str]]) -> Response:
+def send(requested: store.AuthorizationRequest, parameters: list[tuple[str, str]]) -> Response:
     """Send `parameters`, the unchanged state and `iss` (RFC 9207) to the checked redirect URI of a request."""
     redirect_uri, state = requested.redirect_uri, requested.state
     given = [("state", state)] if state is not None else []
@@ -51,7 +50,7 @@ log = structlog.get_logger()
 class RequestRefusedError(Exception):
     """Client and redirect URI of `requested` are valid: the error is sent to the client, in its response mode."""
 
-    def __init__(self, error: str, description: str, requested: AuthorizationRequest) -> None:
+    def __init__(self, error: str, description: str, requested: store.AuthorizationRequest) -> None:
         super().__init__(error)
         self.error = error
         self.description = description

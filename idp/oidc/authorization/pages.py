@@ -19,7 +19,6 @@ from flask import Response, request, url_for
 from idp.accounts import account_state, directory
 from idp.accounts.models import School
 from idp.clients import audience, registry, released
-from idp.clients.registry import Registration
 from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.interaction import store
@@ -36,7 +35,7 @@ from idp.web.redirects import render_page, see_other
 from idp.web.security import check_form_token
 
 
-def _request() -> tuple[Interaction, AuthorizationRequest, Registration]:
+def _request() -> tuple[Interaction, AuthorizationRequest, registry.Registration]:
     interaction = store.current()
     requested = interaction.request if interaction else None
     client = registry.find(requested.client_id) if requested else None

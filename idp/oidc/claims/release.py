@@ -17,7 +17,6 @@ from idp.clients.models import SubjectType
 from idp.clients.registry import Registration
 from idp.clients.released import guardian_vector
 from idp.oidc.claims import parameter
-from idp.oidc.claims.parameter import RequestedClaims
 from idp.oidc.store.contract import Grant, Holder
 from idp.sessions.models import METHODS, PASSKEY_IN_HARDWARE, PASSKEY_IN_SOFTWARE, PASSWORD, PASSWORD_ON_KNOWN_DEVICE
 
@@ -158,7 +157,7 @@ def userinfo_claims(client: Registration, holder: Holder) -> dict[str, Any]:
     return {name: value for name, value in claims.items() if value not in _UNKNOWN and name not in withheld}
 
 
-def _requested(client: Registration, holder: Holder, requested: RequestedClaims) -> dict[str, Any]:
+def _requested(client: Registration, holder: Holder, requested: parameter.RequestedClaims) -> dict[str, Any]:
     """Return the requested claims that the registration allows and whose value the request accepts (Core 5.5.1)."""
     allowed = releasable_claims(client) & requested.keys()
     known: dict[str, Any] = {}

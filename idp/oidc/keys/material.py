@@ -22,7 +22,6 @@ from joserfc.jws import JWSRegistry
 
 from idp import opaque
 from idp.config import Settings
-from idp.opaque import UndecryptableError
 
 ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")
 FAPI2_ALGORITHMS = tuple(alg for alg in ALGORITHMS if alg != "RS256")
@@ -106,7 +105,7 @@ def unseal(settings: Settings, kid: str, sealed: bytes) -> bytes:
     """
     try:
         return opaque.decrypt(settings.secrets, _PURPOSE, sealed, kid)
-    except UndecryptableError:
+    except opaque.UndecryptableError:
         raise NoSigningKeyError(f"IDP_SECRET_KEY and its fallbacks do not decrypt the key {kid}") from None
 
 

@@ -18,7 +18,6 @@ from idp import opaque
 from idp.accounts.models import Account, School
 from idp.clients import audience, registry
 from idp.clients.models import Client
-from idp.clients.registry import Registration
 from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.http_client.outgoing import Answer, Outgoing, OutgoingError
@@ -144,7 +143,7 @@ def hand_over(message: OutboxMessage, *, outgoing: Outgoing) -> Outcome:
     raise TemporaryDeliveryError(reason, answer.retry_after)
 
 
-def _subject_and_sid(message: OutboxMessage, client: Registration) -> tuple[str, str] | None:
+def _subject_and_sid(message: OutboxMessage, client: registry.Registration) -> tuple[str, str] | None:
     """Return `sub` and `sid` of the logout token; None if the message is too old, or the session was removed.
 
     A session that continues here is ended at the ENT alone (`announce_closed_tie`).
@@ -168,7 +167,7 @@ def _subject_and_sid(message: OutboxMessage, client: Registration) -> tuple[str,
     return subject, release.session_id(client.subject_salt, session.sid)
 
 
-def logout_token(server: Server, client: Registration, subject: str, sid: str) -> str:
+def logout_token(server: Server, client: registry.Registration, subject: str, sid: str) -> str:
     """Return a logout token (2.4). Its `typ`, the claim `events` and the missing `nonce` tell it from an ID token.
 
     Raises:

@@ -25,7 +25,6 @@ from idp.oidc.logout import front_channel
 from idp.oidc.models import AuthorizationCode
 from idp.oidc.parameters import ParameterError, as_get, parse
 from idp.oidc.tokens import issued
-from idp.oidc.tokens.issued import read_id_token
 from idp.services import services
 from idp.sessions import devices, manager
 from idp.sessions.models import Session
@@ -107,7 +106,7 @@ def _hinted(
     If the browser was closed and lost its session cookie, the hint names the session. That is accepted only from a
     browser on which the account has signed in before, so that nobody ends a session with a stolen hint.
     """
-    identity = read_id_token(services().settings, services().server.ring, parameters["id_token_hint"])
+    identity = issued.read_id_token(services().settings, services().server.ring, parameters["id_token_hint"])
     if identity is None:
         return _LogoutPlan(current, _find_client(parameters.get("client_id", "")), fields=fields)
     client = _find_client(str(identity.get("aud")))

@@ -18,14 +18,12 @@ from idp.accounts.models import Account
 from idp.charter.api import Bearer
 from idp.clients import registry
 from idp.clients.models import CharterMode
-from idp.clients.registry import Registration
 from idp.clock import now
 from idp.metrics.catalogue import TOKENS
 from idp.metrics.instruments import OTHER
 from idp.oidc.claims import release
 from idp.oidc.client_auth import client as clients
 from idp.oidc.client_auth import dpop
-from idp.oidc.client_auth.client import GRANT_TYPES
 from idp.oidc.keys import jose
 from idp.oidc.keys.material import NoSigningKeyError
 from idp.oidc.models import Token
@@ -53,7 +51,7 @@ def userinfo(request: Request) -> Response:
     return _signed(client, claims) if client.userinfo_alg else json_response(claims)
 
 
-def _signed(client: Registration, claims: dict[str, Any]) -> Response:
+def _signed(client: registry.Registration, claims: dict[str, Any]) -> Response:
     """Return the claims as a JWT, for a client that registered `userinfo_signed_response_alg` (5.3.2).
 
     The JWT has no `typ`, so that it is not accepted as an ID token.
@@ -98,7 +96,7 @@ def introspect(request: Request) -> Response:
     return clients.answer(_members(client, *valid) if valid else {"active": False})
 
 
-def _members(client: Registration, token: Token, account: Account) -> dict[str, Any]:
+def _members(client: registry.Registration, token: Token, account: Account) -> dict[str, Any]:
     """Return the members of section 2.2, and the key that the token is bound to (RFC 9449 6.2)."""
     members: dict[str, Any] = {
         "active": True,
@@ -127,8 +125,8 @@ def token(request: Request) -> Response:
     try:
         parameters = clients.read(request, "grant_type")
         request.decided[_GRANT] = parameters["grant_type"]
-        if parameters["grant_type"] not in GRANT_TYPES:
-            return clients.refuse(400, "unsupported_grant_type", f"a grant is one of: {', '.join(GRANT_TYPES)}")
+        if parameters["grant_type"] not in clients.GRANT_TYPES:
+            return clients.refuse(400, "unsupported_grant_type", f"a grant is one of: {', '.join(clients.GRANT_TYPES)}")
         response = cast("Response", services().server.create_token_response(ParsedRequest(request, parameters)))
     except OAuth2Error as error:
         return services().server.handle_response(*error())
@@ -204,7 +202,7 @@ def find_holder(request: Request) -> Holder:
     return holder
 
 
-def registration(holder: Holder) -> Registration:
+def registration(holder: Holder) -> registry.Registration:
     """Return the client of a token, in the version that the store read or a newer one.
 
     Raises:

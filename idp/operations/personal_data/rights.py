@@ -14,7 +14,6 @@ from sqlalchemy.orm import aliased
 from idp.accounts import directory, school_notices
 from idp.accounts.closings import Kind as ClosingKind
 from idp.accounts.models import Account, Guardianship, School, SchoolNotice
-from idp.accounts.school_notices import Kind
 from idp.audit import log
 from idp.audit.data_events import AccountErased, RectificationAsked
 from idp.audit.models import AuditEntry
@@ -238,10 +237,12 @@ def ask_correction(account: Account, note: str) -> list[School]:
     schools = directory.schools_of_ties(locked) if locked is not None else []
     if not schools:
         raise RefusedError(Code.NO_SCHOOL)
-    school_notices.add(Kind.RECTIFICATION, account.id, [school.id for school in schools])
+    school_notices.add(school_notices.Kind.RECTIFICATION, account.id, [school.id for school in schools])
     db.session.flush()
     mine = SchoolNotice.account_id == account.id
-    for notice in db.session.query(SchoolNotice).where(mine, school_notices.is_open([Kind.RECTIFICATION])):
+    for notice in db.session.query(SchoolNotice).where(
+        mine, school_notices.is_open([school_notices.Kind.RECTIFICATION])
+    ):
         notice.note = f"{notice.note} / {note}"[-LONGEST:] if notice.note else note[:LONGEST]
     log.record(RectificationAsked(account_id=account.id, note=note, uais=[school.uai for school in schools]))
     return schools

@@ -12,7 +12,6 @@ from datetime import date
 
 from idp.rostering.files.text import Row
 from idp.rostering.readers import values
-from idp.rostering.readers.values import too_long, too_long_address
 from idp.rostering.records import LONGEST, Issue, Place, Record, Severity
 
 _NUMBERED = re.compile(r"(.*?)[-_(]?([0-9]{1,4})\)?")
@@ -150,7 +149,7 @@ class Cells:
         """
         lines = [line.strip() for name in names for line in self.raw(name).split("\n")]
         texts = tuple(checked(line, "line") for line in lines if line)
-        if sentence := too_long_address(texts):
+        if sentence := values.too_long_address(texts):
             raise UnreadableCellError("field_too_long", sentence)
         return texts
 
@@ -180,7 +179,7 @@ def checked(text: str, longest: str) -> str:
     Raises:
         UnreadableCellError: The text is longer than `records.LONGEST` allows, or has a control character.
     """
-    if sentence := too_long([(longest, text)]):
+    if sentence := values.too_long([(longest, text)]):
         raise UnreadableCellError("field_too_long", sentence)
     if _CONTROL.search(text):
         raise UnreadableCellError("control_character", UNREADABLE)
