@@ -204,7 +204,7 @@ _BUILDERS = {
 _OTHER_DATABASE = {"idp/rostering/lock.py"}
 
 
-def test_sql_statements_are_defined_outside_functions() -> None:
+def test_a_statement_in_a_function_has_no_value_of_its_caller() -> None:
     places = {
         f"{shown(path)}:{node.lineno}"
         for path in modules("idp/rostering")
@@ -212,9 +212,15 @@ def test_sql_statements_are_defined_outside_functions() -> None:
         for function in ast.walk(parsed(path))
         if isinstance(function, ast.FunctionDef)
         for node in ast.walk(function)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and _SQL.search(node.value)
+        if isinstance(node, ast.JoinedStr) and _SQL.search(ast.unparse(node))
+        if _names(node)
+        & (_names(function, ast.Store) | {each.arg for each in ast.walk(function) if isinstance(each, ast.arg)})
     }
     assert places == set()
+
+
+def _names(tree: ast.AST, context: type[ast.expr_context] = ast.Load) -> set[str]:
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, context)}
 
 
 _MODULES = (leavers, links, people, records, schools)

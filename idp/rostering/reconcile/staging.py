@@ -18,9 +18,6 @@ from idp.rostering.records import Act, Form, Issue, Mode, Place, Severity
 _PAGE = 2000
 _MOST_KEPT = {Severity.WARNING: 1000, Severity.ERROR: 10_000}
 """How many issues of one code are stored one by one; further ones are counted."""
-_PRAGMAS = "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-32768; PRAGMA temp_store=FILE"
-_ISSUES = "SELECT severity, file, line, key, code, message FROM issue ORDER BY severity, file, line, rowid"
-_COUNT_ISSUES = "SELECT code, count(*) FROM issue GROUP BY code"
 
 
 class Staging:
@@ -37,7 +34,9 @@ class Staging:
     def __init__(self) -> None:
         # SQLite removes the file of an empty name as soon as it is open
         self.connection = sqlite3.connect("", isolation_level=None)
-        self.connection.executescript(_PRAGMAS)
+        self.connection.executescript(
+            "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-32768; PRAGMA temp_store=FILE"
+        )
         columns = schema.create_tables(self.connection)
         self._insertions = {table: schema.insertion(table, names) for table, names in columns.items()}
         self._storing = schema.storing(columns)
@@ -92,10 +91,12 @@ class Staging:
     def issues(self) -> Iterator[Issue]:
         """Yield the issues: errors first, by file and line; then how many were not stored."""
         names = {number: name for name, number in self._files.items()}
-        for issue in self.rows(_ISSUES):
+        for issue in self.rows(
+            "SELECT severity, file, line, key, code, message FROM issue ORDER BY severity, file, line, rowid"
+        ):
             place = Place(names[issue.file], issue.line)
             yield Issue(Severity(issue.severity), place, issue.key, issue.code, issue.message)
-        kept = dict(self._execute(_COUNT_ISSUES, {}).fetchall())
+        kept = dict(self._execute("SELECT code, count(*) FROM issue GROUP BY code", {}).fetchall())
         for code, count in sorted(self._issues.items()):
             if more := count - kept.get(code, 0):
                 message = f"{more} autres lignes ont la même remarque."

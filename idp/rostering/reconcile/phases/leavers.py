@@ -17,7 +17,6 @@ _LACKS_STUDENT_KEY = (
 )
 """The same for pupils, whom the rows of guardians may describe."""
 
-_LIST_ALL = "UPDATE student SET lists_guardians = 1 WHERE lists_guardians IS NOT 1"
 _FIND_ABSENT = (
     "INSERT INTO absent_student SELECT id FROM known_child k WHERE k.in_scope AND NOT k.is_left "
     "AND NOT EXISTS (SELECT 1 FROM student s WHERE s.key = k.key) "
@@ -25,9 +24,6 @@ _FIND_ABSENT = (
     "AND bare_key(k.key) NOT IN (SELECT key FROM unread WHERE kind = 'student')"
 )
 """A pupil whose record was refused is in the file all the same; readers name the row by the key that it holds."""
-_LIST_NO_UNREAD = (
-    "UPDATE student SET lists_guardians = 0 WHERE bare_key(key) IN (SELECT key FROM unread WHERE kind = 'link')"
-)
 
 _STATES = {
     "ending_link": "NOT k.is_ended",
@@ -59,21 +55,18 @@ _WITHOUT_LINK = (
     "(SELECT 1 FROM known_link k LEFT JOIN ending_link x ON x.child = k.child AND x.account = k.account "
     "WHERE k.account = e.account AND NOT k.is_ended AND x.child IS NULL)"
 )
-_ENDING_OF = "SELECT child, account FROM ending_link WHERE account IN (SELECT value FROM json_each(:accounts))"
-_FIND_CLOSING = (
-    "INSERT INTO closing_account SELECT account FROM leaving_account UNION SELECT r.account FROM replaced_key r "
-    "JOIN known_account k ON k.id = r.account WHERE r.closes AND NOT k.is_disabled"
-)
 
 
 def find_absent(context: Context) -> None:
     """Find the pupils whom a complete file no longer names."""
     staging = context.staging
     if context.mode is Mode.COMPLETE:
-        staging.run(_LIST_ALL)
+        staging.run("UPDATE student SET lists_guardians = 1 WHERE lists_guardians IS NOT 1")
         if not staging.value(_LACKS_STUDENT_KEY):
             staging.run(_FIND_ABSENT)
-    staging.run(_LIST_NO_UNREAD)
+    staging.run(
+        "UPDATE student SET lists_guardians = 0 WHERE bare_key(key) IN (SELECT key FROM unread WHERE kind = 'link')"
+    )
 
 
 def find_ending_links(context: Context) -> None:
@@ -93,26 +86,21 @@ def find_leaving_accounts(context: Context) -> None:
     """Find the accounts that have no child left, and all that close."""
     staging = context.staging
     for accounts in list(staging.value_pages(_WITHOUT_LINK, _PAGE)):
-        ending = staging.rows(_ENDING_OF, accounts=json.dumps(accounts))
+        ending = staging.rows(
+            "SELECT child, account FROM ending_link WHERE account IN (SELECT value FROM json_each(:accounts))",
+            accounts=json.dumps(accounts),
+        )
         staying = known.with_other_child(accounts, {(link.account, link.child) for link in ending})
         staging.insert("leaving_account", [(account,) for account in accounts if account not in staying])
     known.copy_leaving(staging)
-    staging.run(_FIND_CLOSING)
+    staging.run(
+        "INSERT INTO closing_account SELECT account FROM leaving_account UNION SELECT r.account FROM replaced_key r "
+        "JOIN known_account k ON k.id = r.account WHERE r.closes AND NOT k.is_disabled"
+    )
 
 
 _PAGE = 1000
 
-_ACCOUNTS = "SELECT DISTINCT account FROM replaced_key ORDER BY account"
-_KEEP_FIRST_KEYS = (
-    "INSERT INTO kept_key SELECT key, id FROM known_account WHERE key IS NOT NULL "
-    "AND id IN (SELECT account FROM replaced_key) ON CONFLICT DO NOTHING"
-)
-_GIVE_UP = "DELETE FROM kept_key WHERE key IN (SELECT key FROM replaced_key)"
-_STAY_OPEN = "UPDATE replaced_key SET closes = 0 WHERE account IN (SELECT account FROM kept_key)"
-_REPLACED = (
-    "SELECT g.file, g.line, g.key FROM guardian g JOIN replaced_key r ON r.key = g.key "
-    "WHERE r.why = :why AND r.closes = :closes"
-)
 
 _MESSAGES = {
     Outcome.NAMESAKE: (
@@ -139,10 +127,25 @@ _ENDS = {
 def find_former_accounts(context: Context) -> None:
     """Note which accounts close because their only key goes to a new account, and tell it."""
     staging = context.staging
-    for page in list(staging.value_pages(_ACCOUNTS, _PAGE)):
+    for page in list(staging.value_pages("SELECT DISTINCT account FROM replaced_key ORDER BY account", _PAGE)):
         staging.insert("kept_key", known.aliases_of(page))
-    for statement in (_KEEP_FIRST_KEYS, _GIVE_UP, _STAY_OPEN):
+    for statement in (
+        (
+            "INSERT INTO kept_key SELECT key, id FROM known_account WHERE key IS NOT NULL "
+            "AND id IN (SELECT account FROM replaced_key) ON CONFLICT DO NOTHING"
+        ),
+        "DELETE FROM kept_key WHERE key IN (SELECT key FROM replaced_key)",
+        "UPDATE replaced_key SET closes = 0 WHERE account IN (SELECT account FROM kept_key)",
+    ):
         staging.run(statement)
     for why, (code, message) in _MESSAGES.items():
         for closes, end in _ENDS.items():
-            staging.tell_all(Severity.WARNING, code, f"{message}{end}", _REPLACED, why=why.value, closes=closes)
+            staging.tell_all(
+                Severity.WARNING,
+                code,
+                f"{message}{end}",
+                "SELECT g.file, g.line, g.key FROM guardian g JOIN replaced_key r ON r.key = g.key "
+                "WHERE r.why = :why AND r.closes = :closes",
+                why=why.value,
+                closes=closes,
+            )

@@ -39,27 +39,11 @@ _FIND_ACCOUNTS = (
 """A file that says no civility does not remove the account's."""
 
 _UNDECIDED = "g.fate IS NULL AND g.outcome IS NULL"
-_DECIDE_NEW = (
-    f"UPDATE guardian AS g SET outcome = decide_new(g.act, {ties('g')}, 0) WHERE {_UNDECIDED} AND g.account_id IS NULL"
-)
-_DECIDE_SAME = (
-    "UPDATE guardian AS g SET outcome = decide_same(g.act, g.key IN (SELECT key FROM known_alias)) "
-    f"WHERE {_UNDECIDED} AND g.account_id IS NOT NULL AND g.key NOT IN (SELECT key FROM compared)"
-)
 
 _KNOWN_NAMES = ", ".join(f"k.{name}" for name in _NAMES)
 _KEY_KIND = (
     f"CASE WHEN {made_of_names('g.key')} THEN '{KeyKind.NAMES}' WHEN g.key GLOB 'aaf:*' THEN '{KeyKind.AAF}' "
     f"ELSE '{KeyKind.NUMBER}' END"
-)
-_COMPARE = (
-    f"INSERT INTO compared SELECT g.key, k.id, g.act, {_KEY_KIND}, {ties('g')}, "
-    f"{said_or_known('g', 'k', *_NAMES)}, {_KNOWN_NAMES}, k.opened_as, g.key IN (SELECT key FROM known_alias), "
-    "k.is_blank, EXISTS (SELECT 1 FROM known_link t WHERE t.account = k.id), "
-    f"{same_child('g', 'k')}, {same_home('g', 'k')}, k.email <> '' AND coalesce(g.email, k.email) = k.email "
-    "FROM guardian g JOIN known_account k ON k.id = g.account_id "
-    f"WHERE {_UNDECIDED} AND g.act <> 'delete' AND ({made_of_names('g.key')} "
-    f"OR ({said_or_known('g', 'k', *_NAMES)}) IS NOT ({_KNOWN_NAMES}))"
 )
 _RENAMED = (
     "(c.civility, c.given_name, c.family_name, c.birth_name) "
@@ -67,37 +51,10 @@ _RENAMED = (
     "AND NOT is_namesake(c.key_kind, c.keeps_child, c.keeps_home, c.is_blank, c.has_children)"
 )
 """The compared records whose names are not their account's, and whose person may be another account's."""
-_RENAMED_KEYS = f"SELECT c.key FROM compared c WHERE {_RENAMED}"
-_FIND_EXCHANGED = (
-    "INSERT INTO exchanged_key SELECT g.key, o.id FROM compared c JOIN guardian g ON g.key = c.key "
-    "JOIN known_account k ON k.id = c.account JOIN known_account o ON o.id <> k.id "
-    f"AND o.name_key = name_key(c.given_name, c.family_name) AND {is_named('g', 'o')} "
-    f"WHERE {_RENAMED} AND NOT ({is_named('g', 'k')}) AND ({same_home('g', 'o')} OR {same_child('g', 'o')}) "
-    "ON CONFLICT DO NOTHING"
-)
-_COMPARED = "SELECT * FROM compared"
-_EXCHANGED_KEYS = "SELECT key FROM exchanged_key"
-_SET_OUTCOME = "UPDATE guardian SET outcome = ? WHERE key = ?"
 
-_NEW_OF_AAF = (
-    "SELECT key, given_name, family_name, birth_name FROM guardian "
-    f"WHERE outcome = '{Outcome.NEW}' AND key GLOB 'aaf:*'"
-)
-_DECIDE_RETIRED = (
-    f"UPDATE guardian SET outcome = decide_new(act, '{Ties.OPEN}', 1) WHERE key IN (SELECT key FROM retired_key)"
-)
 
 _NEW = outcomes.with_fate("guardian", Fate.NEW)
-_OPEN_NEW = (
-    f"UPDATE guardian SET fate = '{Fate.NEW}', account_id = lower(hex(randomblob(16))), "
-    f"civility = coalesce(civility, '') WHERE fate IS NULL AND outcome IN {_NEW}"
-)
-_SET_FATE = f"UPDATE guardian SET fate = {outcomes.fate_of('guardian')} WHERE fate IS NULL"
 _STARTS_AGAIN = outcomes.among((Outcome.NAMESAKE, Outcome.OTHER_NAMES))
-_REPLACE_KEYS = (
-    "INSERT INTO replaced_key (key, account, why) SELECT c.key, c.account, g.outcome FROM compared c "
-    f"JOIN guardian g ON g.key = c.key WHERE g.outcome IN {_STARTS_AGAIN}"
-)
 _DETACH = (
     "UPDATE guardian SET account_id = NULL WHERE account_id IS NOT NULL AND outcome IN "
     f"{outcomes.among((Outcome.NO_OPEN_STUDENT, Outcome.NO_LEGAL_AUTHORITY, Outcome.NO_STUDENT))}"
@@ -117,19 +74,44 @@ def find_accounts(context: Context) -> None:
 def compare_persons(context: Context) -> None:
     """Gather the facts about the records whose person may not be the account's."""
     staging = context.staging
-    staging.run(_COMPARE, most=context.most_authority)
-    known.copy_relatives(staging, _RENAMED_KEYS)
-    staging.run(_FIND_EXCHANGED)
+    staging.run(
+        f"INSERT INTO compared SELECT g.key, k.id, g.act, {_KEY_KIND}, {ties('g')}, "
+        f"{said_or_known('g', 'k', *_NAMES)}, {_KNOWN_NAMES}, k.opened_as, g.key IN (SELECT key FROM known_alias), "
+        "k.is_blank, EXISTS (SELECT 1 FROM known_link t WHERE t.account = k.id), "
+        f"{same_child('g', 'k')}, {same_home('g', 'k')}, k.email <> '' AND coalesce(g.email, k.email) = k.email "
+        "FROM guardian g JOIN known_account k ON k.id = g.account_id "
+        f"WHERE {_UNDECIDED} AND g.act <> 'delete' AND ({made_of_names('g.key')} "
+        f"OR ({said_or_known('g', 'k', *_NAMES)}) IS NOT ({_KNOWN_NAMES}))",
+        most=context.most_authority,
+    )
+    known.copy_relatives(staging, f"SELECT c.key FROM compared c WHERE {_RENAMED}")
+    staging.run(
+        "INSERT INTO exchanged_key SELECT g.key, o.id FROM compared c JOIN guardian g ON g.key = c.key "
+        "JOIN known_account k ON k.id = c.account JOIN known_account o ON o.id <> k.id "
+        f"AND o.name_key = name_key(c.given_name, c.family_name) AND {is_named('g', 'o')} "
+        f"WHERE {_RENAMED} AND NOT ({is_named('g', 'k')}) AND ({same_home('g', 'o')} OR {same_child('g', 'o')}) "
+        "ON CONFLICT DO NOTHING"
+    )
 
 
 def decide_guardians(context: Context) -> None:
     """Give each guardian an outcome."""
     staging = context.staging
-    staging.run(_DECIDE_NEW, most=context.most_authority)
-    staging.run(_DECIDE_SAME)
-    exchanged = set(staging.values(_EXCHANGED_KEYS))
-    for page in staging.pages(_COMPARED, _PAGE):
-        staging.fill(_SET_OUTCOME, [(_decide(row, row.key in exchanged), row.key) for row in page])
+    staging.run(
+        f"UPDATE guardian AS g SET outcome = decide_new(g.act, {ties('g')}, 0) "
+        f"WHERE {_UNDECIDED} AND g.account_id IS NULL",
+        most=context.most_authority,
+    )
+    staging.run(
+        "UPDATE guardian AS g SET outcome = decide_same(g.act, g.key IN (SELECT key FROM known_alias)) "
+        f"WHERE {_UNDECIDED} AND g.account_id IS NOT NULL AND g.key NOT IN (SELECT key FROM compared)"
+    )
+    exchanged = set(staging.values("SELECT key FROM exchanged_key"))
+    for page in staging.pages("SELECT * FROM compared", _PAGE):
+        staging.fill(
+            "UPDATE guardian SET outcome = ? WHERE key = ?",
+            [(_decide(row, row.key in exchanged), row.key) for row in page],
+        )
 
 
 def _decide(row: Any, is_exchanged: bool) -> str:  # noqa: FBT001 - a fact of the row
@@ -161,33 +143,42 @@ def refuse_retired_keys(context: Context) -> None:
     staging = context.staging
     if not known.has_retired():
         return
-    for page in list(staging.pages(_NEW_OF_AAF, _PAGE)):
+    for page in list(
+        staging.pages(
+            "SELECT key, given_name, family_name, birth_name FROM guardian "
+            f"WHERE outcome = '{Outcome.NEW}' AND key GLOB 'aaf:*'",
+            _PAGE,
+        )
+    ):
         staging.insert("retired_key", [(key,) for key in known.retired_keys(page)])
-    staging.run(_DECIDE_RETIRED)
+    staging.run(
+        f"UPDATE guardian SET outcome = decide_new(act, '{Ties.OPEN}', 1) WHERE key IN (SELECT key FROM retired_key)"
+    )
 
 
 def apply_outcomes(context: Context) -> None:
     """Give each guardian a fate, and note the accounts that are in doubt and the keys that get a new account."""
     staging = context.staging
     outcomes.tell(staging, "guardian")
-    for statement in (_DOUBT, _REPLACE_KEYS, _DETACH, _OPEN_NEW, _SET_FATE):
+    for statement in (
+        _DOUBT,
+        (
+            "INSERT INTO replaced_key (key, account, why) SELECT c.key, c.account, g.outcome FROM compared c "
+            f"JOIN guardian g ON g.key = c.key WHERE g.outcome IN {_STARTS_AGAIN}"
+        ),
+        _DETACH,
+        (
+            f"UPDATE guardian SET fate = '{Fate.NEW}', account_id = lower(hex(randomblob(16))), "
+            f"civility = coalesce(civility, '') WHERE fate IS NULL AND outcome IN {_NEW}"
+        ),
+        f"UPDATE guardian SET fate = {outcomes.fate_of('guardian')} WHERE fate IS NULL",
+    ):
         staging.run(statement)
 
 
-_FIND_CHILDREN = (
-    "UPDATE student SET child_id = (SELECT id FROM known_child k WHERE k.key = student.key) "
-    "WHERE key IN (SELECT key FROM known_child)"
-)
-_FIND_KNOWN_SCHOOLS = (
-    "UPDATE student SET uai = (SELECT s.uai FROM known_child k JOIN known_school s ON s.id = k.school_id "
-    "WHERE k.key = student.key) WHERE school IS NULL AND child_id IS NOT NULL"
-)
 _FACTS = (
     "act, uai IS NOT NULL, left_on IS NOT NULL AND left_on <= :today, "
     "CASE WHEN student.class_name IS NULL THEN 'unsaid' WHEN student.class_name = '' THEN 'none' ELSE 'named' END"
-)
-_DECIDE_NEW_STUDENT = (
-    f"UPDATE student SET outcome = decide_new_student({_FACTS}) WHERE fate IS NULL AND child_id IS NULL"
 )
 _KEEPS_A_NAME = (
     "CASE WHEN (coalesce(student.given_name, k.given_name), coalesce(student.family_name, k.family_name)) "
@@ -196,27 +187,35 @@ _KEEPS_A_NAME = (
 )
 """CASE, because SQLite evaluates both sides of an OR in an expression."""
 _KEEPS_SCHOOL = "EXISTS (SELECT 1 FROM known_school o WHERE o.id = k.school_id AND o.uai = student.uai)"
-_DECIDE_KNOWN_STUDENT = (
-    f"UPDATE student SET outcome = (SELECT decide_known_student({_FACTS}, k.is_left, k.class_name <> '', "
-    f"{_KEEPS_A_NAME}, {_KEEPS_SCHOOL}) FROM known_child k WHERE k.key = student.key) "
-    "WHERE fate IS NULL AND child_id IS NOT NULL"
-)
-_SET_STUDENT_FATE = (
-    f"UPDATE student SET fate = {outcomes.fate_of('student')}, "
-    f"child_id = iif(child_id IS NULL AND outcome IN {outcomes.with_fate('student', Fate.OPEN)}, "
-    "lower(hex(randomblob(16))), child_id) WHERE fate IS NULL"
-)
 
 
 def decide_students(context: Context) -> None:
     """Give each pupil an outcome and a fate, and a new pupil an id."""
     staging, today = context.staging, context.form.today.isoformat()
-    staging.run(_FIND_CHILDREN)
-    staging.run(_FIND_KNOWN_SCHOOLS)
-    staging.run(_DECIDE_NEW_STUDENT, today=today)
-    staging.run(_DECIDE_KNOWN_STUDENT, today=today)
+    staging.run(
+        "UPDATE student SET child_id = (SELECT id FROM known_child k WHERE k.key = student.key) "
+        "WHERE key IN (SELECT key FROM known_child)"
+    )
+    staging.run(
+        "UPDATE student SET uai = (SELECT s.uai FROM known_child k JOIN known_school s ON s.id = k.school_id "
+        "WHERE k.key = student.key) WHERE school IS NULL AND child_id IS NOT NULL"
+    )
+    staging.run(
+        f"UPDATE student SET outcome = decide_new_student({_FACTS}) WHERE fate IS NULL AND child_id IS NULL",
+        today=today,
+    )
+    staging.run(
+        f"UPDATE student SET outcome = (SELECT decide_known_student({_FACTS}, k.is_left, k.class_name <> '', "
+        f"{_KEEPS_A_NAME}, {_KEEPS_SCHOOL}) FROM known_child k WHERE k.key = student.key) "
+        "WHERE fate IS NULL AND child_id IS NOT NULL",
+        today=today,
+    )
     outcomes.tell(staging, "student")
-    staging.run(_SET_STUDENT_FATE)
+    staging.run(
+        f"UPDATE student SET fate = {outcomes.fate_of('student')}, "
+        f"child_id = iif(child_id IS NULL AND outcome IN {outcomes.with_fate('student', Fate.OPEN)}, "
+        "lower(hex(randomblob(16))), child_id) WHERE fate IS NULL"
+    )
     staging.create_index("student_child")
 
 
@@ -230,49 +229,42 @@ _LINKS_CHANGED = (
     "WHERE l.child = s.child_id AND (k.child IS NULL OR k.is_ended OR k.kinship IS NOT l.kinship "
     "OR k.authority IS NOT l.authority)) OR EXISTS (SELECT 1 FROM ending_link e WHERE e.child = s.child_id)"
 )
-_FIND_CHANGED_STUDENTS = (
-    f"INSERT INTO changed_student SELECT s.key, ({_STUDENT_CHANGED}) FROM student s "
-    f"JOIN known_child k ON k.key = s.key WHERE s.fate IN {HERE} AND (({_STUDENT_CHANGED}) OR {_LINKS_CHANGED})"
-)
-_FIND_CHANGED_GUARDIANS = (
-    "INSERT INTO changed_guardian SELECT g.key FROM guardian g JOIN known_account k ON k.key = g.key "
-    f"WHERE g.fate = 'known' AND ({differs('g', 'k', *GUARDIAN_FIELDS)} "
-    "OR (k.is_left AND k.id IN (SELECT account FROM allowed_link)))"
-)
 
 
 def find_changes(context: Context) -> None:
     """Note the known pupils and guardians whom the files change."""
-    context.staging.run(_FIND_CHANGED_STUDENTS)
-    context.staging.run(_FIND_CHANGED_GUARDIANS)
-
-
-_FIND_NEW = (
-    "INSERT INTO new_person SELECT key, name_key(given_name, family_name), postcode FROM guardian WHERE fate = 'new'"
-)
-_FIND_AMONG_NEW = (
-    "INSERT INTO near_duplicate SELECT n.key FROM new_person n WHERE postcode <> '' AND EXISTS "
-    "(SELECT 1 FROM new_person o WHERE o.name_key = n.name_key AND o.postcode = n.postcode AND o.key <> n.key)"
-)
-_NEW_PEOPLE = "SELECT name_key, postcode, key FROM new_person WHERE postcode <> ''"
-_DUPLICATES = "SELECT g.file, g.line, g.key FROM guardian g JOIN near_duplicate d ON d.key = g.key"
+    context.staging.run(
+        f"INSERT INTO changed_student SELECT s.key, ({_STUDENT_CHANGED}) FROM student s "
+        f"JOIN known_child k ON k.key = s.key WHERE s.fate IN {HERE} AND (({_STUDENT_CHANGED}) OR {_LINKS_CHANGED})"
+    )
+    context.staging.run(
+        "INSERT INTO changed_guardian SELECT g.key FROM guardian g JOIN known_account k ON k.key = g.key "
+        f"WHERE g.fate = 'known' AND ({differs('g', 'k', *GUARDIAN_FIELDS)} "
+        "OR (k.is_left AND k.id IN (SELECT account FROM allowed_link)))"
+    )
 
 
 def find_near_duplicates(context: Context) -> None:
     """Tell which new people look like somebody else of the files or of the database."""
     staging = context.staging
     only_school = context.form.school if context.form.refuses_others else None  # nobody learns who is in other schools
-    staging.run(_FIND_NEW)
+    staging.run(
+        "INSERT INTO new_person SELECT key, name_key(given_name, family_name), postcode FROM guardian "
+        "WHERE fate = 'new'"
+    )
     staging.create_index("new_person_name")
-    staging.run(_FIND_AMONG_NEW)
-    for page in staging.pages(_NEW_PEOPLE, _PAGE):
+    staging.run(
+        "INSERT INTO near_duplicate SELECT n.key FROM new_person n WHERE postcode <> '' AND EXISTS "
+        "(SELECT 1 FROM new_person o WHERE o.name_key = n.name_key AND o.postcode = n.postcode AND o.key <> n.key)"
+    )
+    for page in staging.pages("SELECT name_key, postcode, key FROM new_person WHERE postcode <> ''", _PAGE):
         staging.insert("near_duplicate", [(key,) for key in _known_elsewhere(page, only_school)])
     staging.tell_all(
         Severity.WARNING,
         "near_duplicate",
         "Cette personne a le nom et la commune d’une autre, sous un autre numéro. Si c’est la même, elle peut réunir "
         "ses courriers dans « Gérer mon compte », ou le fichier est à corriger.",
-        _DUPLICATES,
+        "SELECT g.file, g.line, g.key FROM guardian g JOIN near_duplicate d ON d.key = g.key",
     )
 
 

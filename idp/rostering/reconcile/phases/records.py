@@ -12,26 +12,13 @@ from idp.rostering.reconcile.staging import Context, Staging
 from idp.rostering.reconcile.statements import HAS_NAMES, made_of_names, same_home, stem
 from idp.rostering.records import Mode, Severity
 
-_DROP_FORMER_LINKS = (
-    "DELETE FROM link WHERE record > 0 AND record IS NOT (SELECT record FROM student s WHERE s.key = link.student)"
-)
-
 _BY_NAMES = made_of_names("key")
-_MARK_NAMESAKES = (
-    f"UPDATE guardian SET differs = 1, renamed = 1 WHERE copies > 1 AND {_BY_NAMES} "
-    "AND NOT same_home(address_lines, postcode, city, address_lines, postcode, city)"
-)
-_ACCEPT_OTHER_SCHOOLS = "UPDATE school SET differs = 0"
-_FIRST_PLACES = "SELECT file, line, key FROM {table} WHERE {wrong} AND {condition}"
-_LAST_PLACES = "SELECT file2, line2, key FROM {table} WHERE {wrong} AND {condition}"
 _SAME_BUT_CASE = "lower(key) IN (SELECT lower(key) FROM {table} GROUP BY lower(key) HAVING count(*) > 1)"
 _CASE_PLACES = f"SELECT file, line, key FROM {{table}} WHERE {_SAME_BUT_CASE}"
 _REFUSE = f"UPDATE {{table}} SET fate = 'refused' WHERE {{wrong}} OR {_SAME_BUT_CASE}"
 _REPEATED = "SELECT file2, line2, key FROM {table} WHERE copies > 1 AND NOT differs"
 
 _BAD_EMAIL = "email <> '' AND (email NOT GLOB '?*@?*.?*' OR email GLOB '*[ ,;]*' OR email GLOB '*@*@*')"
-_BAD_EMAILS = f"SELECT file, line, key FROM guardian WHERE {_BAD_EMAIL}"
-_DROP_BAD_EMAILS = f"UPDATE guardian SET email = '' WHERE {_BAD_EMAIL}"
 
 _TWICE = (
     ("school", "TRUE", "Deux établissements différents portent le même numéro : aucun des deux n’est pris."),
@@ -67,10 +54,6 @@ _NAMESAKES = (
     f"s.birth_date FROM student s LEFT JOIN student o ON {stem('o.key')} = {stem('s.key')} AND o.key <> s.key "
     f"AND o.{{wrong}} WHERE s.{{wrong}} AND {made_of_names('s.key')} GROUP BY s.key"
 )
-_PLACES_OF_PAIR = (
-    "SELECT file, line, key FROM student WHERE key = :key "
-    "UNION SELECT file2, line2, key FROM student WHERE key = :key AND file2 IS NOT NULL"
-)
 _REMEDIES = {  # whether the files are ONDE's
     True: "Dans ONDE, ajoutez à l’un son deuxième prénom, puis refaites les deux exports.",
     False: "Donnez un numéro à chacun, ou écrivez leur date de naissance dans les deux fichiers (colonnes "
@@ -95,7 +78,9 @@ def _told(class_name: str | None, born: str | None) -> str:
 
 def drop_former_links(context: Context) -> None:
     """Delete the links that a later record of the same pupil no longer names."""
-    context.staging.run(_DROP_FORMER_LINKS)
+    context.staging.run(
+        "DELETE FROM link WHERE record > 0 AND record IS NOT (SELECT record FROM student s WHERE s.key = link.student)"
+    )
     context.staging.create_index("link_guardian")
 
 
@@ -107,15 +92,28 @@ def refuse_copies(context: Context) -> None:
     between two imports: many people share a street, and some schools write their own email everywhere.
     """
     staging, is_complete = context.staging, context.mode is Mode.COMPLETE
-    staging.run(_MARK_NAMESAKES)
+    staging.run(
+        f"UPDATE guardian SET differs = 1, renamed = 1 WHERE copies > 1 AND {_BY_NAMES} "
+        "AND NOT same_home(address_lines, postcode, city, address_lines, postcode, city)"
+    )
     if not is_complete:
-        staging.run(_ACCEPT_OTHER_SCHOOLS)
+        staging.run("UPDATE school SET differs = 0")
     for table, condition, message in _TWICE:
-        for places in (_FIRST_PLACES, _LAST_PLACES):
+        for places in (
+            "SELECT file, line, key FROM {table} WHERE {wrong} AND {condition}",
+            "SELECT file2, line2, key FROM {table} WHERE {wrong} AND {condition}",
+        ):
             statement = places.format(table=table, wrong=_wrong(table, context.mode), condition=condition)
             staging.tell_all(Severity.ERROR, f"{table}_key_twice", message, statement)
     for pair in staging.rows(_NAMESAKES.format(wrong=_wrong("student", context.mode))):
-        staging.tell_all(Severity.ERROR, "student_key_twice", _sentence(pair), _PLACES_OF_PAIR, key=pair.key)
+        staging.tell_all(
+            Severity.ERROR,
+            "student_key_twice",
+            _sentence(pair),
+            "SELECT file, line, key FROM student WHERE key = :key "
+            "UNION SELECT file2, line2, key FROM student WHERE key = :key AND file2 IS NOT NULL",
+            key=pair.key,
+        )
     for table in ("student", "guardian"):  # each file of a pair names its school
         _refuse(staging, table, context.mode)
 
@@ -135,8 +133,10 @@ def _wrong(table: str, mode: Mode) -> str:
 
 def drop_bad_emails(context: Context) -> None:
     """Empty the emails that are none; the person is taken."""
-    context.staging.tell_all(Severity.WARNING, "bad_mail", _NO_EMAIL, _BAD_EMAILS)
-    context.staging.run(_DROP_BAD_EMAILS)
+    context.staging.tell_all(
+        Severity.WARNING, "bad_mail", _NO_EMAIL, f"SELECT file, line, key FROM guardian WHERE {_BAD_EMAIL}"
+    )
+    context.staging.run(f"UPDATE guardian SET email = '' WHERE {_BAD_EMAIL}")
 
 
 _FORGET = f"UPDATE student SET birth_date = NULL WHERE birth_date IS NOT NULL AND NOT {_BY_NAMES}"
