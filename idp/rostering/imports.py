@@ -51,9 +51,7 @@ class ImportResult:
         format: The format of the files; None if no file has a known one.
         schools: The UAIs of the schools that the files speak for.
         counts: The counts of `students` and `guardians`.
-        accounts: How many accounts of these schools' families are open afterwards (`total`), `created` and `disabled`.
-        waiting: How many `people` get a tie that waits for the head, and how many new `accounts` have no other one.
-        access: How many accounts are `reopened`, and how many `closed` ties end and stay closed.
+        totals: The counts of accounts and ties (`counts.totals`).
         mistakes: Why the files look like a mistake; each of them was accepted.
         staging: The records and the issues. The caller closes it.
     """
@@ -65,9 +63,7 @@ class ImportResult:
     mode: Mode = Mode.COMPLETE
     schools: list[str] = field(default_factory=list)
     counts: dict[str, Counted] = field(default_factory=dict)
-    accounts: dict[str, int] = field(default_factory=dict)
-    waiting: dict[str, int] = field(default_factory=dict)
-    access: dict[str, int] = field(default_factory=dict)
+    totals: dict[str, dict[str, int]] = field(default_factory=lambda: {"accounts": {}, "waiting": {}, "access": {}})
 
 
 def _nothing(*_: object) -> None:
@@ -185,9 +181,7 @@ def _compare(
     )
     result.schools = schools.scope(staging)
     result.counts = counts.count(staging, result.mode)
-    result.accounts = counts.count_accounts(staging)
-    result.waiting = counts.count_waiting(staging)
-    result.access = counts.count_access(staging)
+    result.totals = counts.totals(staging)
     steps.plan_size(counts.records(staging), counts.rows_to_write(staging))
 
 
@@ -274,5 +268,4 @@ def _finish(batch: ImportBatch, state: str) -> None:
 
 def totals(result: ImportResult) -> dict[str, dict[str, int]]:
     """Return the counts under the names of the JSON output."""
-    people = {name: vars(counted) for name, counted in result.counts.items()}
-    return {**people, "accounts": result.accounts, "waiting": result.waiting, "access": result.access}
+    return {name: vars(counted) for name, counted in result.counts.items()} | result.totals

@@ -67,14 +67,14 @@ def show(result: ImportResult, stopped: ImportStoppedError | None = None) -> Non
     if result.counts:
         rows = [(name, *(vars(counted)[column] for column in _COLUMNS)) for name, counted in result.counts.items()]
         table(("", *_COLUMNS), rows)
-        accounts = result.accounts
+        accounts = result.totals["accounts"]
         if result.batch:
             click.echo(f"{'stopped ' if stopped else ''}import {result.batch}")
         click.echo(
             f"accounts{', if it were done' if stopped else ''}: {accounts['total']} in the end, "
             f"{accounts['created']} opened, {accounts['disabled']} disabled"
         )
-        if people := result.waiting["people"]:
+        if people := result.totals["waiting"]["people"]:
             click.echo(f"waiting for the head of the school: {people}, who get no letter before the answer")
     known = stopped.issue if stopped else None
     show_issues(issue for issue in result.staging.issues() if issue != known)

@@ -139,7 +139,7 @@ def leaving(result: ImportResult) -> dict[str, tuple[int, int]]:
 
     The same of the ties between a guardian and a pupil who both stay.
     """
-    pupils, accounts = result.counts["students"], result.accounts
+    pupils, accounts = result.counts["students"], result.totals["accounts"]
     present = accounts["total"] - accounts["created"] + accounts["disabled"]
     return {
         "students": (pupils.left, counts.enrolled(result.staging)),

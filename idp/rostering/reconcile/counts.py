@@ -81,45 +81,41 @@ def _count(staging: Staging, table: str, mode: Mode, *, created: str, left: str)
     )
 
 
-def count_accounts(staging: Staging) -> dict[str, int]:
-    """Return how many accounts the families of the files have in the end, and how many open and close."""
-    return {
-        "total": staging.value(
-            "SELECT count(*) FROM (SELECT account FROM allowed_link UNION SELECT k.account FROM known_link k "
-            "WHERE NOT k.is_ended AND NOT EXISTS (SELECT 1 FROM ending_link e WHERE e.child = k.child "
-            "AND e.account = k.account) EXCEPT SELECT account FROM closing_account)"
-        ),
-        "created": staging.value(_NEW_GUARDIANS),
-        "disabled": staging.value(_CLOSING),
-    }
+def totals(staging: Staging) -> dict[str, dict[str, int]]:
+    """Return the counts of accounts and ties, under the names of the JSON output.
 
-
-def count_waiting(staging: Staging) -> dict[str, int]:
-    """Return how many `people` get a tie that waits for the head, and how many new `accounts` have no other one."""
-    return {
-        "people": staging.value("SELECT count(DISTINCT account) FROM allowed_link WHERE wait <> ''"),
-        "accounts": staging.value(
-            "SELECT count(*) FROM guardian g WHERE g.fate = 'new' "
-            "AND EXISTS (SELECT 1 FROM allowed_link l WHERE l.account = g.account_id AND l.wait <> '') "
-            "AND NOT EXISTS (SELECT 1 FROM allowed_link l WHERE l.account = g.account_id AND l.wait = '')"
-        ),
-    }
-
-
-def count_access(staging: Staging) -> dict[str, int]:
-    """Return how many accounts a file opens again (`reopened`), and how many closed ties end (`closed`).
-
-    The closing of such a tie stays, though the file names the person no more.
+    `accounts`: how many the families of the files have in the end, and how many open and close. `waiting`: how many
+    people get a tie that waits for the head, and how many new accounts have no other one. `access`: how many accounts
+    the files open again, and how many closed ties end; their closing stays.
     """
     return {
-        "reopened": staging.value(
-            "SELECT count(*) FROM changed_guardian c JOIN known_account k ON k.key = c.key WHERE k.is_left "
-            f"AND NOT k.is_shut AND {has_access('k.id')} AND {is_seen('k')}"
-        ),
-        "closed": staging.value(
-            "SELECT count(*) FROM ending_link e JOIN known_link t ON t.child = e.child AND t.account = e.account "
-            "JOIN known_child c ON c.id = e.child AND c.in_scope WHERE t.closed = 'closed'"
-        ),
+        "accounts": {
+            "total": staging.value(
+                "SELECT count(*) FROM (SELECT account FROM allowed_link UNION SELECT k.account FROM known_link k "
+                "WHERE NOT k.is_ended AND NOT EXISTS (SELECT 1 FROM ending_link e WHERE e.child = k.child "
+                "AND e.account = k.account) EXCEPT SELECT account FROM closing_account)"
+            ),
+            "created": staging.value(_NEW_GUARDIANS),
+            "disabled": staging.value(_CLOSING),
+        },
+        "waiting": {
+            "people": staging.value("SELECT count(DISTINCT account) FROM allowed_link WHERE wait <> ''"),
+            "accounts": staging.value(
+                "SELECT count(*) FROM guardian g WHERE g.fate = 'new' "
+                "AND EXISTS (SELECT 1 FROM allowed_link l WHERE l.account = g.account_id AND l.wait <> '') "
+                "AND NOT EXISTS (SELECT 1 FROM allowed_link l WHERE l.account = g.account_id AND l.wait = '')"
+            ),
+        },
+        "access": {
+            "reopened": staging.value(
+                "SELECT count(*) FROM changed_guardian c JOIN known_account k ON k.key = c.key WHERE k.is_left "
+                f"AND NOT k.is_shut AND {has_access('k.id')} AND {is_seen('k')}"
+            ),
+            "closed": staging.value(
+                "SELECT count(*) FROM ending_link e JOIN known_link t ON t.child = e.child AND t.account = e.account "
+                "JOIN known_child c ON c.id = e.child AND c.in_scope WHERE t.closed = 'closed'"
+            ),
+        },
     }
 
 
