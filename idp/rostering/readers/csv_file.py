@@ -132,10 +132,9 @@ def kind_of(headers: list[str]) -> Vocabulary | None:
 def read(source: Source, form: Form) -> Iterator[Record]:
     """Yield the schools, pupils, guardians and links of a CSV file."""
     rows = read_rows(source, form.encoding)
-    header = next(rows, None)
-    if header is None or isinstance(header, Issue):
-        if header is not None:
-            yield header
+    header = next(rows)
+    if isinstance(header, Issue):
+        yield header
         return
     place = Place(source.name, header.line)
     headers = clean_headers(header.cells)

@@ -82,10 +82,9 @@ def read(source: Source, form: Form) -> Iterator[Record]:
         yield _error("school_wrong" if uai else "school_needed", Place(source.name, 1))
         return
     rows = read_rows(source, form.encoding)
-    header = next(rows, None)
-    if header is None or isinstance(header, Issue):
-        if header is not None:
-            yield header
+    header = next(rows)
+    if isinstance(header, Issue):
+        yield header
         return
     place = Place(source.name, header.line)
     headers = clean_headers(header.cells)
