@@ -8,7 +8,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from flask_babel import lazy_gettext as _l
 
-from idp.db import db
+from idp.db import db, unit_of_work
 from idp.desk import access
 from idp.desk.access import Right
 from idp.desk.jobs import kinds, lifecycle
@@ -23,9 +23,7 @@ CONTENT = b"the letters of a class"
 
 @contextmanager
 def registered() -> Iterator[list[Callable[[Running], Finished]]]:
-    todo: list[Callable[[Running], Finished]] = [
-        lambda _: Finished({"letters": 3}, NewFile("lettres.pdf", "application/pdf", CONTENT))
-    ]
+    todo: list[Callable[[Running], Finished]] = [_make_file]
 
     def run(job: Running) -> Finished:
         return todo[-1](job)
@@ -34,6 +32,12 @@ def registered() -> Iterator[list[Callable[[Running], Finished]]]:
     kinds.KINDS["trial"] = Kind("trial", _l("Impression"), Right.PRINT_CLASSES, run, _describe, back)
     yield todo
     del kinds.KINDS["trial"]
+
+
+def _make_file(running: Running) -> Finished:
+    with unit_of_work():
+        running.finish({"letters": 3}, NewFile("lettres.pdf", "application/pdf", CONTENT))
+    return Finished({"letters": 3})
 
 
 def _describe(job: Job) -> list[str]:

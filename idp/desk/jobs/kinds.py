@@ -57,12 +57,11 @@ class StoppedError(Exception):
 class Finished:
     """The result of a job, without a name; if it is empty, what the job kept while it ran.
 
-    `file` is handed out, `for_pages` are for the pages of its slice. `frees` is a former job whose uploads and files go
-    with the end of this one.
+    `for_pages` are files for the pages of its slice. `frees` is a former job whose uploads and files go with the end of
+    this one. Files that are handed out are given to `Running.finish`.
     """
 
     result: Mapping[str, Any] = field(default_factory=dict)
-    file: files.NewFile | None = None
     for_pages: Sequence[files.NewFile] = ()
     frees: uuid.UUID | None = None
 
@@ -210,8 +209,6 @@ def store_end(
         files.empty((JobFile.job_id == key) & JobFile.is_upload)
     if finished.frees is not None:
         files.empty(JobFile.job_id == finished.frees)
-    if finished.file is not None:
-        files.store(settings, key, finished.file)
     for file in finished.for_pages:
         files.store(settings, key, file, is_for_pages=True)
     log.record(JobFinished(job=str(key), work=work, outcome=state.value))
