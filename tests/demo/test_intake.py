@@ -147,7 +147,8 @@ def test_there_is_a_person_in_each_role_with_a_link_until_it_is_used(ents: list[
         "link": None,
     }
     assert all(colleague.link for colleague in again[1:])
-    assert invitations.look_up(people[1].link.rpartition("/")[2]) is None, "a younger link replaces it"
+    with pytest.raises(invitations.UsedError):  # a younger link replaces it
+        invitations.person_of(people[1].link.rpartition("/")[2])
     assert [len(posts.of_staff(person.id)) for person in db.session.query(StaffAccount)] == [1] * 6
 
 

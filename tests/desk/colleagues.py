@@ -62,11 +62,10 @@ class Colleagues:
     def enrolled(self, key: Authenticator, role: Role = Role.SECRETARY) -> tuple[FlaskClient, StaffAccount]:
         """Return a browser in which a new person enrolled with this passkey, and the person."""
         browser, link = self.desk.test_client(), self.invited(role=role)
-        known = invitations.look_up(link.rpartition("/")[2])
-        assert known
+        staff = invitations.person_of(link.rpartition("/")[2])
         page = authenticator.enrol(browser, link, key)
         assert heading(page) == "Votre accès est prêt", page.get_data(as_text=True)
-        return browser, known[1]
+        return browser, staff
 
     def grant(
         self, staff: StaffAccount, role: Role, *, uai: str = COLLEGE, client_id: str = "", days: float = 30

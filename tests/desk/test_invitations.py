@@ -46,9 +46,7 @@ def is_gone(browser: FlaskClient, link: str) -> bool:
 
 
 def staff_of(link: str) -> StaffAccount:
-    known = invitations.look_up(link.rpartition("/")[2])
-    assert known
-    return known[1]
+    return invitations.person_of(link.rpartition("/")[2])
 
 
 def credentials(staff: StaffAccount) -> dict[str, int]:

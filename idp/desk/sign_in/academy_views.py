@@ -19,7 +19,7 @@ from idp.db import db, unit_of_work
 from idp.desk.access import public
 from idp.desk.sign_in import academy, credentials, views
 from idp.desk.sign_in.academy import AcademyError, Begun, Identity, Intent
-from idp.desk.sign_in.credentials import UsedError, entered, gone
+from idp.desk.sign_in.credentials import entered
 from idp.desk.staff import sessions
 from idp.desk.staff.models import Authenticator, StaffAccount
 from idp.desk.team import invitations
@@ -36,15 +36,9 @@ log = structlog.get_logger()
 @public
 def begin() -> Response:
     """Begin a ceremony, and lead to the provider."""
-    settings = _configured()
-    begun = _begun()
-    if begun is None:
-        return gone()
+    settings, begun = _configured(), _begun()
     views.count_try(views.tries_from_here())
-    try:
-        url = academy.start(settings, services().outgoing, begun)
-    except AcademyError as error:
-        return _refused(error)
+    url = academy.start(settings, services().outgoing, begun)
     return render_page("desk/sign_in/academie_aller.html", url=url)
 
 
@@ -55,9 +49,10 @@ def _configured() -> Settings:
     return settings
 
 
-def _begun() -> Begun | None:
+def _begun() -> Begun:
     if token := request.form.get("invitation", ""):
-        return Begun(Intent.ENROL, invitation=token) if invitations.look_up(token) else None
+        invitations.person_of(token)
+        return Begun(Intent.ENROL, invitation=token)
     person = sessions.current()
     if request.form.get("preuve") and person:
         return Begun(Intent.PROVE, redirects.next_path(), session=person.session.id)
@@ -71,12 +66,9 @@ def back() -> Response:
     settings = _configured()
     if request.method == "HEAD":
         return make_response("")  # a request that may change nothing
-    try:
-        # a parameter that is given twice is no parameter (RFC 6749 3.1)
-        answer = {name: values[0] for name, values in request.args.lists() if len(values) == 1}
-        begun, identity = academy.complete(settings, services().outgoing, answer)
-    except AcademyError as error:
-        return _refused(error)
+    # a parameter that is given twice is no parameter (RFC 6749 3.1)
+    answer = {name: values[0] for name, values in request.args.lists() if len(values) == 1}
+    begun, identity = academy.complete(settings, services().outgoing, answer)
     proofs = [views.proofs_of(begun.session)] if begun.session else []
     if proofs:  # a ceremony that nobody ends is no try
         views.count_try(*proofs)
@@ -84,8 +76,6 @@ def back() -> Response:
     try:
         with unit_of_work():
             response = act(begun, identity)
-    except UsedError:
-        return gone()
     except IntegrityError:  # another request linked the person first
         return _shown("taken")
     if response.status_code == HTTPStatus.OK:
@@ -114,14 +104,11 @@ def _sign_in(begun: Begun, identity: Identity) -> Response:
 
 
 def _enrol(begun: Begun, identity: Identity) -> Response:
-    known = invitations.look_up(begun.invitation)
-    if known is None:
-        raise UsedError
-    taken = _person_of(identity)
-    if taken is not None and taken.id != known[1].id:
+    invited, taken = invitations.person_of(begun.invitation), _person_of(identity)
+    if taken is not None and taken.id != invited.id:
         views.note_refusal("academy")
         return _shown("taken")
-    owner = credentials.redeem(begun.invitation, known[1].id)
+    owner = credentials.redeem(begun.invitation, invited.id)
     owner.issuer, owner.subject = identity.issuer, identity.subject
     db.session.flush()
     return entered(owner, Authenticator.ACADEMY)
@@ -146,7 +133,9 @@ def _back_at_the_desk(begun: Begun) -> Response:
     return render_page("desk/sign_in/academie_retour.html", url=begun.next_page)
 
 
-def _refused(error: AcademyError) -> Response:
+@blueprint.errorhandler(AcademyError)
+def show_refusal(error: AcademyError) -> Response:
+    """Say why the académie's provider does not open the desk."""
     log.warning("academy sign-in refused", fault=error.fault.name.lower(), reason=error.reason)
     with unit_of_work():
         views.note_refusal("academy")

@@ -29,6 +29,7 @@ from idp.desk.staff.models import (
     StaffSession,
 )
 from idp.desk.team import invitations, mails
+from idp.desk.team.invitations import UsedError
 from idp.passkeys.ceremony import AnswerField, PasskeyError, as_json
 from idp.services import services
 from idp.throttle import guard, limits
@@ -93,10 +94,6 @@ def check_code(staff: StaffAccount, form: EnrolForm, ceremony: StaffCeremony) ->
     return None if form.errors else ProvedTotp(secret, step)
 
 
-class UsedError(Exception):
-    """Another request used the invitation first, or it does not work any more."""
-
-
 def redeem(token: str, staff_id: uuid.UUID) -> StaffAccount:
     """Use an invitation in the caller's transaction; return its person, whose row is locked.
 
@@ -121,11 +118,7 @@ enrolment = Blueprint("enrolment", __name__)
 @public
 def enrol(token: str) -> Response:
     """Show how to enrol; on a POST, enrol, open a session and show the recovery codes once."""
-    known = invitations.look_up(token)
-    if known is None:
-        return gone()
-    staff = known[1]
-    form = EnrolForm()
+    staff, form = invitations.person_of(token), EnrolForm()
     if request.method == "GET":
         return _page(staff, form)
     if form.passkey.data:
@@ -137,20 +130,16 @@ def enrol(token: str) -> Response:
 @public
 def begin_passkey(token: str) -> Response:
     """Begin the registration of a passkey: return the options for the browser."""
-    known = invitations.look_up(token)
-    if known is None:
-        return gone()
-    return as_json(authenticators.passkey_registration(services().settings, known[1], Purpose.ENROL))
+    staff = invitations.person_of(token)
+    return as_json(authenticators.passkey_registration(services().settings, staff, Purpose.ENROL))
 
 
 @enrolment.post("/invitation/<token>/code")
 @public
 def begin_password(token: str) -> Response:
     """Draw a TOTP secret, and ask for the password and the first code."""
-    known = invitations.look_up(token)
-    if known is None:
-        return gone()
-    return code_page(known[1], EnrolForm(), start_code(known[1]), url_for("enrolment.enrol", token=token))
+    staff = invitations.person_of(token)
+    return code_page(staff, EnrolForm(), start_code(staff), url_for("enrolment.enrol", token=token))
 
 
 def _page(staff: StaffAccount, form: EnrolForm, error: str = "") -> Response:
@@ -164,8 +153,9 @@ def _page(staff: StaffAccount, form: EnrolForm, error: str = "") -> Response:
     )
 
 
-def gone() -> Response:
-    """Return the page of an invitation that does not work any more."""
+@enrolment.app_errorhandler(UsedError)
+def show_used(_error: UsedError) -> Response:
+    """Say that an invitation does not work any more."""
     return render_page("desk/sign_in/invitation_finie.html", HTTPStatus.GONE)
 
 
@@ -179,8 +169,6 @@ def _enrol_passkey(token: str, staff: StaffAccount, form: EnrolForm) -> Response
             return entered(owner, Authenticator.PASSKEY)
     except PasskeyError:
         return _page(staff, form, gettext("La clé d’accès n’a pas été enregistrée. Réessayez."))
-    except UsedError:
-        return gone()
 
 
 def _enrol_code(token: str, staff: StaffAccount, form: EnrolForm) -> Response:
@@ -193,15 +181,12 @@ def _enrol_code(token: str, staff: StaffAccount, form: EnrolForm) -> Response:
     if proved is None:
         return code_page(staff, form, ceremony, url_for("enrolment.enrol", token=token))
     hashed = services().hasher.hash(form.password.data or "", "activation")
-    try:
-        with unit_of_work():
-            owner = redeem(token, staff.id)
-            if authenticators.use_ceremony(Purpose.TOTP, ceremony.challenge, owner.id) is None:
-                raise UsedError  # noqa: TRY301 - undoes the transaction
-            authenticators.store_totp(services().settings, owner, proved, hashed)
-            response = entered(owner, Authenticator.CODE)
-    except UsedError:
-        return gone()
+    with unit_of_work():
+        owner = redeem(token, staff.id)
+        if authenticators.use_ceremony(Purpose.TOTP, ceremony.challenge, owner.id) is None:
+            raise UsedError
+        authenticators.store_totp(services().settings, owner, proved, hashed)
+        response = entered(owner, Authenticator.CODE)
     guard.clear(limits.DESK_SIGN_IN_ACCOUNT, subject)
     return response
 

@@ -26,7 +26,6 @@ from idp.outbox.worker import Outcome
 
 LIFETIME = timedelta(hours=24)
 INVITED = "staff.invitation"  # the kind of outbox message that carries an invitation; its payload names the row
-_TOKEN_LENGTH = 43
 LONGEST_NAME = 120
 
 
@@ -242,13 +241,19 @@ def url(settings: Settings, invitation: StaffInvitation) -> str | None:
     return None
 
 
-def look_up(token: str) -> tuple[StaffInvitation, StaffAccount] | None:
-    """Return the invitation that a token opens and its person, without using it; None if it does not work."""
-    if len(token) != _TOKEN_LENGTH:
-        return None
-    row = db.session.execute(
-        select(StaffInvitation, StaffAccount)
-        .join(StaffAccount, StaffAccount.id == StaffInvitation.staff_id)
+class UsedError(Exception):
+    """Another request used the invitation first, or it does not work any more."""
+
+
+def person_of(token: str) -> StaffAccount:
+    """Return the person whose invitation a token opens, without using it.
+
+    Raises:
+        UsedError: the invitation does not work.
+    """
+    staff = db.session.scalar(
+        select(StaffAccount)
+        .join(StaffInvitation, StaffInvitation.staff_id == StaffAccount.id)
         .where(
             StaffInvitation.digest == opaque.digest(token),
             _is_open(),
@@ -257,14 +262,14 @@ def look_up(token: str) -> tuple[StaffInvitation, StaffAccount] | None:
             or_(StaffInvitation.is_reset, StaffAccount.enrolled_at.is_(None)),
         )
         .execution_options(populate_existing=True)
-    ).one_or_none()
-    return (row[0], row[1]) if row else None
+    )
+    if staff is None:
+        raise UsedError
+    return staff
 
 
 def redeem(token: str) -> StaffInvitation | None:
     """Use an invitation in the caller's transaction. Exactly one caller gets the row, all others None."""
-    if len(token) != _TOKEN_LENGTH:
-        return None
     return db.session.scalar(
         update(StaffInvitation)
         .where(StaffInvitation.digest == opaque.digest(token), _is_open(), StaffInvitation.expires_at > now())
