@@ -6,7 +6,7 @@ memory that most processes need not give.
 """
 
 import json
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64decode
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, get_args
@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from flask import Response, jsonify
 from flask_babel import lazy_gettext as _l
+from itsdangerous.encoding import base64_encode
 from wtforms import BooleanField
 
 from idp.metrics.catalogue import SIGN_IN
@@ -75,23 +76,20 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class NewKey:
-    """A verified registration, with the public key in COSE; see `Passkey`."""
+class Use:
+    """A verified authentication; see `Passkey`."""
+
+    sign_count: int
+    is_backup_eligible: bool
+    is_backed_up: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewKey(Use):
+    """A verified registration, with the public key in COSE."""
 
     credential_id: bytes
     public_key: bytes
-    sign_count: int
-    is_backup_eligible: bool
-    is_backed_up: bool
-
-
-@dataclass(frozen=True)
-class Use:
-    """A verified authentication; the attributes are those of `NewKey`."""
-
-    sign_count: int
-    is_backup_eligible: bool
-    is_backed_up: bool
 
 
 class StoredKey(Protocol):
@@ -162,7 +160,7 @@ def parse(answer: str) -> Answer:
 
 def as_text(value: bytes) -> str:
     """Return bytes as browsers write them, in base64url."""
-    return urlsafe_b64encode(value).decode().rstrip("=")
+    return base64_encode(value).decode()
 
 
 def _bytes_of(text: str) -> bytes:
@@ -194,11 +192,11 @@ def verify_registration(party: RelyingParty, answer: Answer, *, by_itself: bool 
     except (exceptions.WebAuthnException, *_MALFORMED) as error:
         raise PasskeyError from error
     return NewKey(
-        verified.credential_id,
-        verified.credential_public_key,
         verified.sign_count,
         verified.credential_device_type is structs.CredentialDeviceType.MULTI_DEVICE,
         verified.credential_backed_up,
+        credential_id=verified.credential_id,
+        public_key=verified.credential_public_key,
     )
 
 

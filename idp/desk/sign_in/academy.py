@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote_plus, urlencode, urlsplit
 
+from itsdangerous.encoding import base64_encode
 from joserfc.errors import JoseError
 from joserfc.jwt import JWTClaimsRegistry
 
@@ -103,7 +104,7 @@ def start(settings: Settings, outgoing: Outgoing, begun: Begun) -> str:
             "jwks": endpoints["jwks_uri"],
             "iss": bool(endpoints.get("authorization_response_iss_parameter_supported")),
         }
-        state = _base64url(ceremony.challenge)
+        state = base64_encode(ceremony.challenge).decode()
     return _authorization_url(settings, begun.intent, endpoints["authorization_endpoint"], state, nonce, verifier)
 
 
@@ -160,15 +161,11 @@ def _authorization_url(settings: Settings, intent: Intent, endpoint: str, state:
         "state": state,
         "nonce": nonce,
         "acr_values": settings.desk_oidc_acr,
-        "code_challenge": _base64url(hashlib.sha256(verifier.encode()).digest()),
+        "code_challenge": base64_encode(hashlib.sha256(verifier.encode()).digest()).decode(),
         "code_challenge_method": "S256",
         **({} if intent is Intent.SIGN_IN else {"prompt": "login", "max_age": "0"}),
     }
     return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(parameters)}"
-
-
-def _base64url(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
 def _callback(settings: Settings) -> str:

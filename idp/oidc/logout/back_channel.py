@@ -5,7 +5,6 @@ each ENT that got a token in a session and registered a `backchannel_logout_uri`
 other. The logout token is made when it is sent: it is valid for two minutes and not stored.
 """
 
-import json
 import re
 import uuid
 from datetime import timedelta
@@ -22,6 +21,7 @@ from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.http_client.outgoing import Answer, Outgoing, OutgoingError
 from idp.oidc.claims import release
+from idp.oidc.keys import jose
 from idp.oidc.keys.material import NoSigningKeyError
 from idp.oidc.models import Token
 from idp.oidc.server import Server
@@ -191,8 +191,7 @@ def logout_token(server: Server, client: registry.Registration, subject: str, si
 def _error_code(answer: Answer) -> str:
     """Return the `error` of a refusal (2.8), or an empty text if it is malformed: operators will read it."""
     try:
-        content = json.loads(answer.body)
-    except (ValueError, RecursionError):
+        code = jose.json_object(answer.body).get("error")
+    except ValueError:
         return ""
-    code = content.get("error") if isinstance(content, dict) else None
     return code if isinstance(code, str) and _ERROR_CODE.fullmatch(code) else ""

@@ -4,7 +4,6 @@ They cover the registration, this service as the ENT reaches it, and each URI of
 They change nothing: URIs are read by GET, and the back channel gets a token that the ENT must refuse.
 """
 
-import base64
 import json
 import secrets
 import time
@@ -14,6 +13,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+from itsdangerous.encoding import base64_encode
 from sqlalchemy import select
 
 from idp import opaque
@@ -327,7 +327,8 @@ def _refusable_token(server: Server, client_id: str, alg: str) -> str:
     length = _RSA_BYTES if alg in {"RS256", "PS256"} else _OTHER_BYTES
     # the number is below every modulus and order, so the form is right
     signature = b"\0" + secrets.token_bytes(length - 1)
-    return ".".join((_part(json.dumps(header).encode()), _part(json.dumps(body).encode()), _part(signature)))
+    parts = json.dumps(header), json.dumps(body), signature
+    return ".".join(base64_encode(part).decode() for part in parts)
 
 
 def _back_channel_problem(status: int) -> Problem | None:
@@ -350,7 +351,3 @@ def _kid(server: Server, alg: str) -> str:
         return server.ring.signer(alg).kid
     except NoSigningKeyError:
         return opaque.new_value()
-
-
-def _part(content: bytes) -> str:
-    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
