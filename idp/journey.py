@@ -63,18 +63,6 @@ class Step:
     declined_text: str
 
 
-def _activation_is_needed(state: State) -> bool:
-    return state.is_activating
-
-
-def _profile_is_unknown(state: State) -> bool:
-    return _authentication_is_needed(state) and not state.profile
-
-
-def _profile_is_not_parent(state: State) -> bool:
-    return _authentication_is_needed(state) and state.profile != "parent"
-
-
 def _authentication_is_needed(state: State) -> bool:
     """Return whether there is no session, or the request needs a newer one (`prompt`, `max_age`; Core 3.1.2.1)."""
     return state.session is None or not liveness.is_fresh_enough(
@@ -92,14 +80,6 @@ def _person_may_be_another(state: State) -> bool:
     return state.may_be_another and state.session is not None and state.session.auth_time < state.started_at
 
 
-def _email_is_unconfirmed(state: State) -> bool:
-    return state.mail_required and state.account is not None and state.account.email is None
-
-
-def _person_is_unknown_to_the_client(state: State) -> bool:
-    return state.account is not None and not audience.may_know(state.client.key, state.account.id)
-
-
 def _charter_is_needed(state: State) -> bool:
     if state.client.charter_mode is not CharterMode.PROVIDER or state.account is None:
         return False
@@ -115,18 +95,38 @@ def _agreement_is_needed(state: State) -> bool:
 _NOT_SIGNED_IN = "the person did not sign in"
 STEPS = (
     # before every other: nobody is signed in until the activation ends
-    Step("activation.activate", _activation_is_needed, "login_required", ""),
+    Step("activation.activate", lambda state: state.is_activating, "login_required", ""),
     # before the sign-in: people of other profiles sign in elsewhere
-    Step("profile_choice.choose", _profile_is_unknown, "login_required", _NOT_SIGNED_IN),
-    Step("profile_choice.elsewhere", _profile_is_not_parent, "login_required", _NOT_SIGNED_IN),
+    Step(
+        "profile_choice.choose",
+        lambda state: _authentication_is_needed(state) and not state.profile,
+        "login_required",
+        _NOT_SIGNED_IN,
+    ),
+    Step(
+        "profile_choice.elsewhere",
+        lambda state: _authentication_is_needed(state) and state.profile != "parent",
+        "login_required",
+        _NOT_SIGNED_IN,
+    ),
     # before the steps of an account: another person may sign in
     Step("login.sign_in", _authentication_is_needed, "login_required", _NOT_SIGNED_IN),
     # before the steps of an account too; after the sign-in, since who signed in for this request is known
     Step("oidc.is_it_you", _person_may_be_another, "account_selection_required", ""),
     # before the steps of a client: the person owes it to every ENT
-    Step("email_confirmation.waiting", _email_is_unconfirmed, "interaction_required", ""),
+    Step(
+        "email_confirmation.waiting",
+        lambda state: state.mail_required and state.account is not None and state.account.email is None,
+        "interaction_required",
+        "",
+    ),
     # before the charter: nobody accepts that of an ENT that cannot be entered
-    Step("oidc.not_this_ent", _person_is_unknown_to_the_client, "access_denied", "the person turned back"),
+    Step(
+        "oidc.not_this_ent",
+        lambda state: state.account is not None and not audience.may_know(state.client.key, state.account.id),
+        "access_denied",
+        "the person turned back",
+    ),
     # before the agreement: the charter's acceptance is among the claims that it is about
     Step("charter.show", _charter_is_needed, "consent_required", "the charter is not accepted"),
     # last: it is about this request alone

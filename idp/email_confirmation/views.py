@@ -110,7 +110,12 @@ def _take_code(interaction: store.Interaction | None, account: Account) -> Respo
         case service.Used(_, opened):
             return _activated(interaction, account, opened)
         case service.MailboxTaken():
-            return _taken_page(interaction)
+            return render_page(
+                "email_confirmation/lien_refuse.html",
+                dest=store.client_of(interaction),
+                changes=False,
+                change_url=store.page_url("email_confirmation.correct", interaction),
+            )
         case service.WrongCode(left):
             form.code.errors = [_wrong_sentence(left)]
             accepted = service.Accepted.CODE_AND_LINK
@@ -134,16 +139,6 @@ def _wrong_sentence(left: int) -> str:
             "Ce n’est pas le code du dernier message. Il reste %(num)s essais.",
             left,
         )
-    )
-
-
-def _taken_page(interaction: store.Interaction | None) -> Response:
-    """Show that the mailbox may serve one account only and serves another: the code proved who reads it."""
-    return render_page(
-        "email_confirmation/lien_refuse.html",
-        dest=store.client_of(interaction),
-        changes=False,
-        change_url=store.page_url("email_confirmation.correct", interaction),
     )
 
 

@@ -22,6 +22,7 @@ from idp.accounts.models import Account, Child, Guardianship
 from idp.audit import catalogue
 from idp.audit.kinds import CHILD, NAMED_CHILD, chosen
 from idp.audit.models import AuditEntry
+from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.services import services
 from idp.sessions import listed, liveness, manager
@@ -111,7 +112,7 @@ def _connection(rows: Sequence[Session | DeviceSession], present: Session, devic
         row.created_at,
         row.ip,
         present=row.sid == present.sid,
-        left_alone=isinstance(row, Session) and listed.is_left_alone(row),
+        left_alone=isinstance(row, Session) and liveness.is_out_of_time(row, services().settings, now()),
         stays_until=device.expires_at if device else None,
         also_from=_elsewhere(rows),
     )
@@ -227,17 +228,16 @@ def show(session: Session, account: Account) -> Response:
         done=_DONE.get(request.args.get("fait", ""), ""),
         proved=proved_recently(session),
         devices=[in_words(connection, here) for connection in listed],
-        may_have_others=any(_may_be_elsewhere(connection) for connection in listed),
+        # a copied cookie of this device, which opened nothing yet, is not listed
+        may_have_others=any(not each.present or each.also_from or each.stays_until for each in listed),
         sign_ins=[_sentence(entry, here) for entry in _last_sign_ins(account.id)],
-        acts=[act_sentence(entry, words) for entry, words in acts_of_others(account.id)],
+        acts=[
+            str(words) % {"who": actor(entry.details), "when": instant_in_words(entry.at)}
+            for entry, words in acts_of_others(account.id)
+        ],
         months=round(services().settings.audit_days / _DAYS_A_MONTH),
         failure_months=round(services().settings.audit_failure_days / _DAYS_A_MONTH),
     )
-
-
-def _may_be_elsewhere(connection: Connection) -> bool:
-    """Return whether another device may have access; a copied device cookie that opened nothing yet is not listed."""
-    return bool(not connection.present or connection.also_from or connection.stays_until)
 
 
 @blueprint.post("/mon-compte/sessions")
@@ -291,11 +291,6 @@ def _sentence(attempt: AuditEntry, here: str) -> str:
     else:
         result = gettext("réussie, par mot de passe") if succeeded else gettext("mot de passe refusé")
     return str(gettext("%(what)s : %(result)s", what=", ".join(parts), result=result))
-
-
-def act_sentence(entry: AuditEntry, words: Any) -> str:
-    """Return « Le secrétariat a imprimé un courrier le 24 novembre 2026 à 10 h 12. » for an entry."""
-    return str(words) % {"who": actor(entry.details), "when": instant_in_words(entry.at)}
 
 
 def _capital(text: str) -> str:

@@ -52,11 +52,6 @@ def _open(account: Account) -> Select[Session]:
     )
 
 
-def is_left_alone(session: Session) -> bool:
-    """Return whether an open session gives no access to pages any more, because it is idle or expired."""
-    return liveness.is_out_of_time(session, services().settings, now())
-
-
 def check_room(account_id: uuid.UUID) -> None:
     """Check that an account may sign in once more (`limits.SIGN_INS`).
 

@@ -1,8 +1,10 @@
 """`/invitation/…` and `/ma-securite`: a person enrols, adds and removes passkeys, codes and sessions."""
 
+import textwrap
 import uuid
 from http import HTTPStatus
 
+import pyotp
 import segno
 from flask import Blueprint, Response, request, url_for
 from flask_babel import gettext
@@ -65,7 +67,7 @@ def code_page(staff: StaffAccount, form: EnrolForm, ceremony: StaffCeremony, act
     """Return the page with the QR code and a link for the same telephone; `action` is the URL of its form."""
     settings = services().settings
     secret = authenticators.open_totp(settings, staff.id, ceremony.secret or b"") or ""
-    uri = authenticators.totp_uri(settings, staff, secret)
+    uri = pyotp.TOTP(secret).provisioning_uri(name=staff.email, issuer_name=settings.service_name)
     svg = segno.make(uri, error="m", micro=False).svg_inline(
         scale=4, border=4, dark="#000", light="#fff", omitsize=True
     )
@@ -74,7 +76,7 @@ def code_page(staff: StaffAccount, form: EnrolForm, ceremony: StaffCeremony, act
         form=form,
         action=action,
         ceremony=ceremony.id,
-        secret=authenticators.in_groups(secret),
+        secret=" ".join(textwrap.wrap(secret, 4)),
         uri=uri,
         picture=Markup(svg),  # noqa: S704 - drawn by segno
         min_length=authenticators.min_length(settings),

@@ -12,6 +12,7 @@ once: a used time step and a used recovery code are refused.
 
 import enum
 import secrets
+import textwrap
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -199,11 +200,6 @@ def new_totp() -> str:
     return pyotp.random_base32()
 
 
-def totp_uri(settings: Settings, staff: StaffAccount, secret: str) -> str:
-    """Return the URI of a TOTP secret, which authenticator applications read from a QR code."""
-    return pyotp.TOTP(secret).provisioning_uri(name=staff.email, issuer_name=settings.service_name)
-
-
 def seal_totp(settings: Settings, staff_id: uuid.UUID, secret: str) -> bytes:
     """Return a TOTP secret as it is stored: encrypted for this person."""
     return opaque.encrypt(settings.secrets, _PURPOSE, secret.encode(), str(staff_id))
@@ -261,7 +257,7 @@ def draw_recovery_codes(staff_id: uuid.UUID) -> list[str]:
         StaffCredential(staff_id=staff_id, kind=CredentialKind.RECOVERY_CODE, secret=_recovery_digest(staff_id, code))
         for code in drawn
     )
-    return ["-".join(code[start : start + 4] for start in range(0, _RECOVERY_LENGTH, 4)) for code in drawn]
+    return ["-".join(textwrap.wrap(code, 4)) for code in drawn]
 
 
 def recovery_codes_left(staff_id: uuid.UUID) -> int:
@@ -276,11 +272,6 @@ def recovery_codes_left(staff_id: uuid.UUID) -> int:
         )
         or 0
     )
-
-
-def in_groups(secret: str) -> str:
-    """Return a TOTP secret in groups of four letters, to be typed."""
-    return " ".join(secret[start : start + 4] for start in range(0, len(secret), 4))
 
 
 def min_length(settings: Settings) -> int:
