@@ -8,6 +8,7 @@ the change (security rows E-04 and E-05).
 import uuid
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from flask_babel import lazy_gettext as _
 from flask_babel.speaklater import LazyString
@@ -23,7 +24,7 @@ from idp.audit.credential_events import EmailChangeAsked, EmailChangeCancelled, 
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
-from idp.mail.emails import EmailFault, InvalidEmailError, fold_email
+from idp.mail.emails import EmailFault, InvalidEmailError, fold_email, parse_email
 from idp.outbox import queue
 from idp.throttle import guard, limits
 
@@ -274,6 +275,15 @@ def _warn(settings: Settings, account: Account, mailbox: str, notice: Notice) ->
 
 def _domain(email: str) -> str:
     return email.rpartition("@")[2]
+
+
+def typed_in(field: Any) -> str | None:
+    """Return the address that a form's field has, or None after its fault was put beside the field."""
+    try:
+        return parse_email(field.data or "")
+    except InvalidEmailError as fault:
+        field.errors = [explain(fault)]
+        return None
 
 
 def explain(fault: InvalidEmailError) -> LazyString:

@@ -15,7 +15,6 @@ from idp.activation import service
 from idp.clients import registry
 from idp.clock import ACTIVATION_LIFETIME, now
 from idp.interaction import store
-from idp.mail.emails import InvalidEmailError, parse_email
 from idp.services import services
 from idp.sessions import manager
 from idp.throttle import guard, limits
@@ -196,14 +195,9 @@ def _check_password(form: ActivationForm, account: Account) -> None:
 
 
 def _check_email(form: ActivationForm) -> str | None:
-    typed = form.email.data or ""
-    if not typed and not services().settings.mail_required:
+    if not form.email.data and not services().settings.mail_required:
         return None
-    try:
-        return parse_email(typed)
-    except InvalidEmailError as fault:
-        form.email.errors = [emails.explain(fault)]
-        return None
+    return emails.typed_in(form.email)
 
 
 def _page(interaction: store.Interaction, account: Account, form: ActivationForm, *, is_kept: bool = False) -> Response:

@@ -19,7 +19,6 @@ from idp.desk.kept_forms import DeskForm, keeps
 from idp.languages import OF_LETTERS
 from idp.letters import recipients
 from idp.letters.render import contents, pdf
-from idp.mail.emails import InvalidEmailError, parse_email
 from idp.rostering import schools
 from idp.rostering.records import LONGEST
 from idp.rostering.schools import LINES
@@ -90,10 +89,7 @@ class SchoolForm(DeskForm):
         if problem := self._postal_problem():
             self.postal_address.errors = [problem]
         if self.email.data:
-            try:
-                parse_email(self.email.data)
-            except InvalidEmailError as fault:
-                self.email.errors = [emails.explain(fault)]
+            emails.typed_in(self.email)
         return not self.errors
 
     def _postal_problem(self) -> str:

@@ -19,7 +19,6 @@ from idp.db import db
 from idp.email_confirmation import link_views, service
 from idp.email_confirmation.link_views import AddressForm, CodeForm
 from idp.interaction import store
-from idp.mail.emails import InvalidEmailError, parse_email
 from idp.services import services
 from idp.sessions import devices, manager
 from idp.sessions.after_activation import Here, Opened
@@ -170,11 +169,7 @@ def correct() -> Response:
 def _check(form: AddressForm) -> str | None:
     if not form.password.data:
         form.password.errors = [gettext("Tapez le mot de passe que vous avez choisi.")]
-    try:
-        return parse_email(form.email.data or "")
-    except InvalidEmailError as fault:
-        form.email.errors = [emails.explain(fault)]
-        return None
+    return emails.typed_in(form.email)
 
 
 def _account_to_confirm() -> tuple[store.Interaction | None, Account]:

@@ -16,7 +16,7 @@ from idp.accounts.one_time_links import OneTimeLink, Purpose
 from idp.accounts.passwords.hasher import Hasher
 from idp.config import Settings
 from idp.db import db, unit_of_work
-from idp.mail.emails import InvalidEmailError, fold_email, parse_email
+from idp.mail.emails import fold_email
 from idp.my_account import reauthentication
 from idp.services import services
 from idp.sessions import devices, manager
@@ -168,12 +168,8 @@ def _wait_sentence(outcome: emails.TooSoon) -> str:
 def _check(form: EmailForm, account: Account) -> str | None:
     if not form.current.data:
         form.current.errors = [gettext("Tapez votre mot de passe actuel.")]
-    try:
-        parsed = parse_email(form.email.data or "")
-    except InvalidEmailError as fault:
-        form.email.errors = [emails.explain(fault)]
-        return None
-    if account.mailbox == fold_email(parsed):
+    parsed = emails.typed_in(form.email)
+    if parsed and account.mailbox == fold_email(parsed):
         form.email.errors = [gettext("C’est déjà l’adresse de votre compte. Donnez-en une autre.")]
     return parsed
 

@@ -22,7 +22,7 @@ from idp.desk.staff.models import Role
 from idp.desk.staff.posts import Grant, GrantError
 from idp.desk.team import colleagues, invitations
 from idp.desk.team.colleagues import Colleague, TeamError
-from idp.mail.emails import InvalidEmailError, fold_email, parse_email
+from idp.mail.emails import fold_email
 from idp.services import services
 from idp.uai import is_uai, normalised_uai
 from idp.web.forms import PlainField
@@ -51,13 +51,9 @@ class InvitationForm(DeskForm):
             self.person.errors = [
                 gettext("Écrivez le prénom et le nom, %(n)s caractères au plus.", n=invitations.LONGEST_NAME)
             ]
-        try:
-            if _without_tag(fold_email(parse_email(self.email.data or ""))) == _without_tag(own_mailbox):
-                self.email.errors = [
-                    gettext("Personne ne se donne un accès à soi-même. Demandez à une autre personne.")
-                ]
-        except InvalidEmailError as fault:
-            self.email.errors = [emails.explain(fault)]
+        email = emails.typed_in(self.email)
+        if email and _without_tag(fold_email(email)) == _without_tag(own_mailbox):
+            self.email.errors = [gettext("Personne ne se donne un accès à soi-même. Demandez à une autre personne.")]
         if self.chosen_role is None:
             self.role.errors = [gettext("Choisissez un rôle de la liste.")]
         elif chooses_scope:
