@@ -24,7 +24,7 @@ from sqlalchemy import ColumnElement, and_, delete, func, select, update
 from idp import opaque
 from idp.accounts.passwords import policy
 from idp.accounts.passwords.breached import BreachedPasswords
-from idp.accounts.passwords.hasher import Hasher
+from idp.accounts.passwords.hasher import PROVISIONAL_ALPHABET, Hasher, fold_provisional
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
@@ -180,8 +180,6 @@ RECOVERY_CODES = 10
 _STEP_SECONDS = 30
 _DRIFT = 1  # time steps that a clock may be wrong
 _PURPOSE = "staff TOTP"
-_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_MISREAD = str.maketrans("OIL", "011")  # letters that codes do not have, and the digits that they look like
 _RECOVERY_LENGTH = 24  # 120 bits: below 112, the stored digest had to be a slow one (ASVS 6.5.2)
 _TOTP_LENGTH = 6
 _MIN_LENGTH = 12
@@ -252,7 +250,9 @@ def remove_credentials(staff_id: uuid.UUID, kind: CredentialKind) -> None:
 def draw_recovery_codes(staff_id: uuid.UUID) -> list[str]:
     """Replace the recovery codes in the caller's transaction; return the new ones, which are stored as digests only."""
     remove_credentials(staff_id, CredentialKind.RECOVERY_CODE)
-    drawn = ["".join(secrets.choice(_ALPHABET) for _ in range(_RECOVERY_LENGTH)) for _ in range(RECOVERY_CODES)]
+    drawn = [
+        "".join(secrets.choice(PROVISIONAL_ALPHABET) for _ in range(_RECOVERY_LENGTH)) for _ in range(RECOVERY_CODES)
+    ]
     db.session.add_all(
         StaffCredential(staff_id=staff_id, kind=CredentialKind.RECOVERY_CODE, secret=_recovery_digest(staff_id, code))
         for code in drawn
@@ -338,7 +338,7 @@ def _use_totp(settings: Settings, staff_id: uuid.UUID, typed: str) -> bool:
 
 
 def _use_recovery_code(staff_id: uuid.UUID, typed: str) -> bool:
-    code = "".join(character for character in typed.upper().translate(_MISREAD) if character in _ALPHABET)
+    code = "".join(character for character in fold_provisional(typed) if character in PROVISIONAL_ALPHABET)
     if len(code) != _RECOVERY_LENGTH:
         return False
     used = (
