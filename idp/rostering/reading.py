@@ -18,7 +18,7 @@ from idp.rostering.files.sources import LIMITS, PEEK, Given, Source, open_source
 from idp.rostering.files.text import header_of
 from idp.rostering.readers import aaf, csv_file, onde, siecle
 from idp.rostering.readers.columns import clean_headers
-from idp.rostering.reconcile.staging import Staging
+from idp.rostering.reconcile.staging import Staging, Tick
 from idp.rostering.records import (
     Act,
     Form,
@@ -62,7 +62,6 @@ _PRIMARY_NAME = re.compile(r"ENT_?1D", re.IGNORECASE)
 # « Incomplet » does not match; « ENT2DComplet » does, by its capital
 _MODE = re.compile(r"(?<![a-zA-Z])(?i:(complet|delta))(?![a-zA-Z])|(?<=[A-Z])(Complet|Delta)(?![a-z])")
 _EVERYWHERE = Place("", 0)
-Tick = Callable[[int], None]
 
 
 def read(staging: Staging, paths: Sequence[Given], form: Form, tick: Tick, limits: Limits = LIMITS) -> Form:

@@ -25,7 +25,7 @@ from idp.config import Settings
 from idp.db import db, one_of, retry_unit_of_work
 from idp.rostering import bulk
 from idp.rostering.reconcile.schema import GUARDIAN_FIELDS
-from idp.rostering.reconcile.staging import Staging
+from idp.rostering.reconcile.staging import Staging, Tick
 from idp.rostering.reconcile.statements import HERE, made_of_names, said_or_known, stem
 from idp.rostering.records import Format
 from idp.rostering.write import leavers, moving, opening, ties
@@ -79,7 +79,6 @@ _RETURNING_ACCOUNTS = (
 )
 _ENDING_ACCOUNTS = "SELECT account FROM ending_link UNION SELECT account FROM leaving_account ORDER BY account"
 
-Tick = Callable[[int], None]
 
 _accounts = cast("Table", Account.__table__)
 _children = cast("Table", Child.__table__)
