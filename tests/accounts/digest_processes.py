@@ -95,8 +95,17 @@ def forked(act: Callable[[], object]) -> int:
     return os.waitpid(child, 0)[1]
 
 
+def warm_up(app: Flask, order: dict[str, Any]) -> None:
+    """Send a mail the day before, so that the workers inherit compiled statements and templates."""
+    write_notice(app, order, -1)
+    work(app, moment_of(order, -1))
+    with app.app_context():
+        db.engine.dispose()
+
+
 def killed(app: Flask, order: dict[str, Any]) -> list[str]:
     """Kill one worker on each day; return the statement before which each was killed."""
+    warm_up(app, order)
     note, story = Path(tempfile.mkdtemp()) / "note", []
     for day in range(len(order["accounts"])):
         moment = moment_of(order, day)

@@ -11,23 +11,20 @@ from pathlib import Path
 import pytest
 import time_machine
 from flask import Flask
-from sqlalchemy import select
 
 from idp.accounts import school_digest, school_notices
-from idp.accounts.models import Account, School, SchoolNotice
+from idp.accounts.models import Account, School
 from idp.accounts.school_notices import Kind
-from idp.clock import PARIS, now
+from idp.clock import PARIS
 from idp.db import db
 from idp.mail.smtp import Transport
-from idp.outbox.queue import OutboxMessage
-from idp.outbox.worker import DEAD, Worker
+from idp.outbox.worker import Worker
 from idp.services import services_of
 from tests import forked, killing
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.email_confirmation.post import html_of, text_of
 from tests.mail.servers import Mailbox, smtp_server
 from tests.services import change_services
-from tests.statements.lending import heard
 
 JOBS = {school_digest.DIGESTS: school_digest.DIGESTS_PERIOD}
 MORNING = datetime(2027, 1, 11, 6, 0, tzinfo=UTC)  # 7 h in Paris
@@ -227,24 +224,6 @@ def test_mail_says_that_somebody_called(app: Flask, build: Build, mailbox: Mailb
     assert "courrier" not in text.partition("Au téléphone")[2].partition(".")[0]
 
 
-def test_notices_of_all_dead_mails_are_released_by_one_statement(app: Flask, build: Build) -> None:
-    with_address(build)
-    school_id = build.school().id
-    for n in range(3):
-        mark = MORNING - timedelta(days=n)
-        payload = {"school": school_id.hex, "at": mark.isoformat()}
-        gone = {"finished_at": MORNING, "outcome": DEAD}
-        db.session.add(OutboxMessage(kind=school_digest.DIGEST, payload=payload, **gone))
-        own = {"school_id": school_id, "account_id": build.active().id, "kind": "letter_doubt"}
-        db.session.add(SchoolNotice(digested_at=mark, **own))
-    db.session.commit()
-    with heard() as seen, at():
-        work(app)
-    releases = [text for text in seen if text.startswith("UPDATE school_notice") and "digested_at) IN" in text]
-    assert len(releases) == 1
-    assert {row.digested_at for row in db.session.scalars(select(SchoolNotice))} <= {None, MORNING}
-
-
 def test_delayed_mail_includes_notices_created_while_it_waited(app: Flask, build: Build, mailbox: Mailbox) -> None:
     school = with_address(build)
     mailbox.at_rcpt = "451 later"
@@ -328,9 +307,3 @@ def test_killed_process_causes_no_duplicate_mail_and_no_lost_notice(
         assert story[-1] == "", "the last worker lived"
         assert "COMMIT" in story
         assert any(text.startswith("UPDATE school ") for text in story), story
-
-
-def test_digests_start_at_seven_on_the_day_in_paris(build: Build) -> None:
-    moment = datetime(2027, 7, 1, 23, 30, tzinfo=UTC)  # the 2nd of July in Paris
-    assert school_digest.start_of_digests(build.settings, moment) == datetime(2027, 7, 2, 5, 0, tzinfo=UTC)
-    assert now().tzinfo is not None

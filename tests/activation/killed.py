@@ -11,6 +11,7 @@ import signal
 import sys
 from pathlib import Path
 
+from idp.db import db
 from tests.activation.steps import CHOSEN, EMAIL, open_activation
 from tests.applications import inherited
 from tests.conftest import Browser
@@ -25,22 +26,26 @@ class Account:
 
 
 def live(database: str, username: str, countdown: int, points: str, note: Path) -> None:
-    """Activate an account as its parent does, until the process is killed."""
+    """Activate an account as its parent does, until the process is killed; to the end without a countdown."""
     app = inherited(settings_for(database, database_pool=2))
     app.test_client_class = Browser
     with app.app_context():
         browser = app.test_client()
         page = open_activation(browser, Account(username))  # type: ignore[arg-type]
         form = {"csrf_token": form_token(page), "nouveau": CHOSEN, "confirmation": CHOSEN, "mail": EMAIL}
-        arm(countdown, note, points)
+        if countdown:
+            arm(countdown, note, points)
         answer = browser.post(page.request.full_path, data=form)
         assert answer.status_code == 303, answer.text
         note.write_text("")
 
 
-def main(database: str, folder: str, points: str, *usernames: str) -> None:
+def main(database: str, folder: str, points: str, *accounts: str) -> None:
+    *usernames, first = accounts
+    live(database, first, 0, points, Path(folder) / first)  # the children inherit compiled statements and templates
+    with inherited(settings_for(database, database_pool=2)).app_context():
+        db.engine.dispose()
     responses = []
-    inherited(settings_for(database, database_pool=2))
     for number, username in enumerate(usernames, start=1):
         note = Path(folder) / username
         child = os.fork()

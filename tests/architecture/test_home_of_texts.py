@@ -37,7 +37,9 @@ def typed_texts(tree: ast.AST) -> Iterator[str]:
         match node:
             case ast.Compare(left=ast.Call(func=ast.Attribute(attr="upper"))):
                 yield "a word in capitals"
-            case ast.Call(func=func, args=[ast.Constant(value="q"), *_]) if named(func) == "request.args.get":
+            case ast.Call(func=func, args=[ast.Constant(value="q") | ast.Name(), *_]) if (
+                named(func) == "request.args.get"
+            ):
                 yield "a search"
             case ast.Call(func=ast.Attribute(attr="strptime")):
                 yield "a day"

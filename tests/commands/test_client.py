@@ -224,7 +224,7 @@ def test_a_name_of_another_ent_prints_a_note(idp: Run) -> None:
         assert idp("client", "set", other, *options).err == ""
 
 
-@pytest.mark.parametrize("command", ["show", "rotate-secret", "disable"])
+@pytest.mark.parametrize("command", ["show", "test", "rotate-secret", "disable"])
 def test_an_unknown_client_is_refused(idp: Run, command: str) -> None:
     assert idp("client", command, "né'\"; --") == Answer(1, "", "Error: no client né'\"; --\n")
 

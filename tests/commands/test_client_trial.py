@@ -33,7 +33,7 @@ from tests.commands.client_trial import (  # noqa: F401 - fixtures too
     tried,
     wrong,
 )
-from tests.commands.conftest import Run, check_refusal
+from tests.commands.conftest import Run
 from tests.protocol.ent_server import FINE, Answer, Behaviour, authority, listening_ent
 from tests.relying_party import RelyingParty
 from tests.rows import each_row
@@ -83,10 +83,6 @@ def check_fault(act: Run, ent: RelyingParty, check: str, words: str) -> None:
     """Check that the trial finds one fault, with these words."""
     [(name, message)] = wrong(act, ent)
     assert (name, words in message) == (check, True), message
-
-
-def test_an_unknown_client_is_refused(act: Run) -> None:
-    check_refusal(act("client", "test", "nobody"), "Error: no client nobody\n")
 
 
 def test_a_disabled_client_and_a_missing_school_are_reported(act: Run, build: Build, place: Place) -> None:

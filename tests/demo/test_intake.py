@@ -19,7 +19,7 @@ from idp.accounts.models import Account, Child, SchoolNotice
 from idp.accounts.school_notices import Kind
 from idp.clock import now
 from idp.config import Settings
-from idp.db import Base, db
+from idp.db import db
 from idp.desk.school_files import policy
 from idp.desk.school_files.policy import Decision, Findings
 from idp.desk.staff import posts
@@ -46,16 +46,6 @@ def test_a_file_that_a_visitor_changed_is_imported_at_the_next_start(house: Hous
     letters = house.seed()
     assert account(letters["f.haddad"]).disabled_at is not None
     assert {name for name, letter in letters.items() if not letter.usable} == {"f.haddad"}
-
-
-def test_school_removed_from_the_files_disables_its_accounts(house: House) -> None:
-    house.seed()
-    [pupils] = house.files.glob("aaf/*_Eleve_0000.xml")
-    change(pupils, r"\$0\$1\$1\$0<", "$0$3$1$0<", "utf-8")
-    house.seed()
-    shut = db.session.scalars(select(Account.roster_key).where(Account.has_left)).all()
-    assert len(shut) == 6
-    assert all(str(key).startswith("aaf:") for key in shut)
 
 
 def test_files_are_written_once_and_all_or_none(tmp_path: Path) -> None:
@@ -103,14 +93,6 @@ def test_the_next_school_file_is_announced(house: House) -> None:
     announced = Announcement(house.settings, ents, house.paper, [], [], house.files, path, 8000)
     assert announced.index()["desk"]["school_file"] == str(path)
     assert f"  {path}" in announced.summary().splitlines()
-
-
-def test_a_deleted_database_is_filled_again(house: House) -> None:
-    house.seed()
-    for table in reversed(Base.metadata.sorted_tables):
-        db.session.execute(table.delete())
-    db.session.commit()
-    assert len(house.seed()) == count(Account) == 40
 
 
 @pytest.fixture

@@ -35,11 +35,6 @@ from tests.pages import follow, form_token, heading
 from tests.rows import each_row
 
 
-def test_a_stranger_is_led_to_the_sign_in_and_back(visitor: FlaskClient) -> None:
-    answer = visitor.get("/ma-securite")
-    assert answer.headers["Location"] == "/connexion?suite=%2Fma-securite"
-
-
 @pytest.mark.parametrize("error", [ServiceBusyError, HasherBusyError])
 def test_the_page_of_a_busy_desk_speaks_of_no_families(
     desk: Flask, visitor: FlaskClient, monkeypatch: pytest.MonkeyPatch, error: type[Exception]

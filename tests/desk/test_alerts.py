@@ -7,11 +7,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from functools import partial
-from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import event
 
 from idp.audit.data_events import AccessClosed
 from idp.audit.desk_events import PupilRead
@@ -184,29 +182,6 @@ def test_many_accesses_closed_by_one_person_in_a_day_in_all_schools(
     write(replace(suspended, child=str(uuid.uuid4())), staff, schools[0], role=role.value)
     recipients = {engineer.id} if role is Role.HELPDESK else {engineer.id, chief.id}
     assert sorted(alerts()) == sorted(("many_closed", most, str(person)) for person in recipients)
-
-
-def test_the_database_counts_closed_accesses_and_those_of_roles_without_a_bound_are_not_read(
-    clock: Clock, build: Build, colleagues: Colleagues
-) -> None:
-    staff, engineer, school = colleagues.person(), colleagues.person(), build.school().id
-    suspended = AccessClosed(account_id=uuid.uuid4(), closing=uuid.uuid4().hex, reason="x")
-    for i in range(max(MANY_CLOSINGS.values()) + 1):
-        clock.set(MORNING + timedelta(minutes=i))
-        write(suspended, staff, school, role=Role.SECRETARY.value)
-        write(suspended, engineer, role=Role.ENGINEER.value)
-    rows: list[int] = []
-
-    def note(_connection: object, cursor: Any, *_more: object) -> None:
-        rows.append(cursor.rowcount)
-
-    event.listen(db.engine, "after_cursor_execute", note)
-    try:
-        busy = list(rules.busy_people(MORNING, MORNING + timedelta(hours=1)))
-    finally:
-        event.remove(db.engine, "after_cursor_execute", note)
-    assert busy == [(staff.id, max(MANY_CLOSINGS.values()) + 1, [school])]
-    assert rows == [1]
 
 
 @pytest.mark.parametrize(

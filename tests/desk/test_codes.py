@@ -21,8 +21,8 @@ from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
 from idp.desk.staff import authenticators
-from idp.desk.staff.models import CredentialKind, Role, StaffCredential
-from idp.desk.team import invitations, mails
+from idp.desk.staff.models import CredentialKind, StaffCredential
+from idp.desk.team import mails
 from idp.outbox.queue import OutboxMessage
 from tests.authenticator import Authenticator
 from tests.desk.colleagues import Colleagues, post
@@ -346,18 +346,6 @@ def test_recovery_codes_have_112_bits_and_are_stored_as_digests(sylvie: Enrolled
         select(StaffCredential.secret).where(StaffCredential.kind == CredentialKind.RECOVERY_CODE)
     ).all()
     assert {len(secret or b"") for secret in stored} == {32}
-
-
-def test_a_person_who_came_back_needs_the_new_link(
-    desk: Flask, clock: time_machine.Traveller, colleagues: Colleagues, sylvie: Enrolled
-) -> None:
-    staff = authenticators.find_account(MAIL)
-    assert staff
-    invitations.disable(staff.id)
-    assert REFUSED in sign_in(desk.test_client(), sylvie.code()).get_data(as_text=True)
-    colleagues.invited(email=MAIL, role=Role.HEAD)
-    clock.shift(STEP)
-    assert REFUSED in sign_in(desk.test_client(), sylvie.code()).get_data(as_text=True)
 
 
 def test_a_refusal_names_no_mailbox_in_the_journal(visitor: FlaskClient, sylvie: Enrolled) -> None:

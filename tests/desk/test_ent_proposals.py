@@ -241,7 +241,9 @@ def test_an_operator_withdraws_the_change_that_the_page_shows(browser: FlaskClie
 
 @pytest.mark.row("K-27")
 @pytest.mark.parametrize("subject", ["pairwise", "public"])
-@pytest.mark.parametrize("name", ["redirect_uris", "home_uri", "initiate_login_uri", "jwks_uri", "tos_uri"])
+@pytest.mark.parametrize(
+    "name", ["redirect_uris", "home_uri", "initiate_login_uri", "jwks_uri", "backchannel_logout_uri", "tos_uri"]
+)
 def test_a_host_accepted_for_one_page_is_accepted_for_no_other_address(
     browser: FlaskClient, engineer: FlaskClient, own: RelyingParty, subject: str, name: str
 ) -> None:

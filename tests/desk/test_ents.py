@@ -17,7 +17,6 @@ from idp.clock import now
 from idp.db import db
 from idp.desk.ents import views
 from idp.desk.staff.models import Role
-from idp.registration import registrations
 from idp.registration.trial import checks
 from idp.registration.trial.findings import Finding
 from tests.builders import LYCEE, Build
@@ -68,28 +67,6 @@ def test_the_list_holds_the_ents_in_scope(
     page = text(colleagues.signed_in(role, client_id=own.client_id).get("/ent"))
     sees_all = role in {Role.HELPDESK, Role.DPO, Role.ENGINEER}
     assert ("Passerelle" in page, "Ailleurs" in page) == (True, sees_all)
-
-
-def test_an_operator_of_several_ents_finds_them_all_and_acts_for_another(
-    colleagues: Colleagues, own: RelyingParty, other: RelyingParty
-) -> None:
-    staff = colleagues.person()
-    posts = [colleagues.grant(staff, Role.ENT_OPERATOR, client_id=ent.client_id) for ent in (own, other)]
-    browser, session = colleagues.session(staff)
-    session.role_id = posts[0].id
-    db.session.commit()
-    assert f'name="post" value="{posts[1].id}">Ouvrir' in text(browser.get("/ent"))
-    assert post(browser, "/etablissements?suite=/ent", "/ent", post=str(posts[1].id)).headers["Location"] == "/ent"
-    assert f'href="/ent/{row(other).id}"' in text(browser.get("/ent"))
-
-
-def test_a_head_reads_address_state_and_charter_before_the_folded_rest(
-    colleagues: Colleagues, own: RelyingParty
-) -> None:
-    page = text(colleagues.signed_in(Role.HEAD).get("/ent")).partition("<main")[2]
-    shown, _, folded = page.partition('<details class="more">')
-    assert [label for label in ("<dt>Adresse", "<dt>État", "Charte") if label not in shown] == []
-    assert ("client_id" in shown, "client_id" in folded) == (False, True)
 
 
 def test_an_operator_reads_no_charter_of_another_ent(
@@ -250,16 +227,6 @@ def test_a_trial_that_takes_too_long_says_what_it_left_out(
     assert "deuxième" not in page
 
 
-@pytest.mark.parametrize("name", ["Ailleurs", "AiIIeurs", "Аilleurs"])
-def test_an_operator_does_not_take_the_name_of_another_ent(
-    colleagues: Colleagues, own: RelyingParty, other: RelyingParty, name: str
-) -> None:
-    browser, client = colleagues.signed_in(Role.ENT_OPERATOR, client_id=own.client_id), row(own)
-    page = text(post(browser, f"/ent/{client.id}/modifier", **registration(client, name=name)))
-    assert "celui d’un autre ENT" in page
-    assert row(own).name == "Passerelle"
-
-
 @pytest.mark.parametrize("role", MANAGERS)
 def test_integrators_find_the_names_of_the_protocol(colleagues: Colleagues, own: RelyingParty, role: Role) -> None:
     browser, client = colleagues.signed_in(role, client_id=own.client_id), row(own)
@@ -277,18 +244,3 @@ def test_integrators_find_the_names_of_the_protocol(colleagues: Colleagues, own:
     )
     assert [name for name in of_form if name not in labels] + [name for name in of_page if name not in page] == []
     assert ("token_endpoint_auth_method" in form) is (role is Role.ENGINEER)
-
-
-@pytest.mark.parametrize("name", ["backchannel_logout_uri", "policy_uri"])
-def test_an_ent_operator_leads_nobody_to_another_host(colleagues: Colleagues, own: RelyingParty, name: str) -> None:
-    browser, client = colleagues.signed_in(Role.ENT_OPERATOR, client_id=own.client_id), row(own)
-    path = f"/ent/{client.id}/modifier"
-    before = registrations.audited(client)
-    answer = post(browser, path, **registration(client, **{name: "https://voleur.test/x"}))
-    assert answer.headers["Location"] == f"/ent/{client.id}?fait=attend"
-    after = registrations.audited(row(own))
-    assert {field for field in after if after[field] != before[field]} == {"pending_metadata"}
-    shown = (row(own).pending_metadata or {})["asked_at"]
-    answer = post(browser, path, **registration(row(own), waiting=shown, **{name: "https://ent.test/x"}))
-    assert answer.headers["Location"] == f"/ent/{client.id}?fait=change-retire", "the host of a redirect URI"
-    assert row(own).pending_metadata is None

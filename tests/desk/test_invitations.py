@@ -208,18 +208,6 @@ def test_an_enrolment_takes_the_browser_from_whom_was_there(desk: Flask, colleag
     assert ("Ahmed Roux" in page, "Sylvie Marchand" in page) == (True, False)
 
 
-def test_nobody_is_enrolled_by_a_field_of_the_form(desk: Flask, colleagues: Colleagues) -> None:
-    """A role, a person or a school that a form names changes nothing."""
-    link, other, browser = colleagues.invited(), colleagues.person("Ahmed Roux"), desk.test_client()
-    staff = staff_of(link)
-    answer = Authenticator().create(options(browser, f"{link}/defi", link))
-    fields = {"role": "engineer", "staff": str(other.id), "staff_id": str(other.id), "is_reset": "1"}
-    post(browser, link, passkey=answer, **fields)
-    assert credentials(other) == {}
-    assert credentials(staff)["passkey"] == 1
-    assert "Secrétariat" in browser.get("/").get_data(as_text=True)
-
-
 def test_the_token_is_in_no_table(colleagues: Colleagues) -> None:
     token = colleagues.invited().rpartition("/")[2]
     row = db.session.scalars(select(StaffInvitation)).one()

@@ -18,7 +18,6 @@ from idp.desk.jobs.files import NewFile
 from idp.desk.jobs.kinds import BusyError, Finished, Kind, Running
 from idp.desk.jobs.models import Job, JobFile, State
 from idp.desk.staff.models import Role, StaffRole
-from idp.outbox import leases
 from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Worker
 from idp.services import services
@@ -217,33 +216,6 @@ def test_a_job_ends_with_the_role_of_its_person(desk: Flask, colleagues: Colleag
     do_all()
     assert (state(key), db.session.get_one(Job, key).refusal) == (State.FAILED, "role_ended")
     assert db.session.query(JobFile).count() == 0
-
-
-def test_a_job_whose_worker_was_killed_runs_again_once_its_lease_is_over(
-    desk: Flask, colleagues: Colleagues, work: list[Callable[[Running], Finished]]
-) -> None:
-    key = ask(desk, colleagues.signed_in())
-
-    class KilledError(BaseException):
-        """The end of a process: nothing handles it."""
-
-    def be_killed(_job: Running) -> Finished:
-        raise KilledError
-
-    work.append(be_killed)
-    with pytest.raises(KilledError):
-        do_all()
-    assert state(key) is State.RUNNING
-    message = db.session.query(OutboxMessage).filter_by(kind=lifecycle.JOB).one()
-    assert message.leased_until is not None
-    assert message.leased_until - now() <= leases.LEASE
-    work.pop()
-    do_all()
-    assert state(key) is State.RUNNING, "the lease is not over"
-    message.leased_until = now() - timedelta(seconds=1)
-    db.session.commit()
-    do_all()
-    assert state(key) is State.DONE
 
 
 def test_a_worker_that_lost_its_lease_stores_nothing(

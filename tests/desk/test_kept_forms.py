@@ -11,7 +11,6 @@ from flask.testing import FlaskClient
 from sqlalchemy import delete, select, update
 from werkzeug.test import TestResponse
 
-from idp.accounts.closings import Closing
 from idp.accounts.models import Account
 from idp.charter import service as charters
 from idp.clients.models import Client
@@ -108,31 +107,6 @@ def test_letter_is_filled_in_again_after_the_proof_and_printed_by_a_second_click
     assert db.session.get_one(Account, account.id).password_hash == before
     assert REASON not in body(browser.get(path))
     assert post(browser, path, **{**sent, "document": "y"}).headers["Location"].startswith("/travaux/")
-
-
-@pytest.mark.row("K-28")
-def test_suspension_is_filled_in_again_after_a_session_that_was_idle(
-    desk: Flask, colleagues: Colleagues, build: Build
-) -> None:
-    key, account = Authenticator(), build.active()
-    with time_machine.travel(now(), tick=False) as clock:
-        browser, _ = colleagues.enrolled(key, Role.HEAD)
-        path = f"/comptes/{account.id}/suspension"
-        token = form_token(browser.get(path))
-        clock.shift(timedelta(hours=3))  # much longer than an authorization request of the parents may take
-        answer = browser.post(path, data={"csrf_token": token, **TYPED})
-        sign_in = answer.headers["Location"]
-        assert sign_in == f"/connexion?suite=%2Fcomptes%2F{account.id}%2Fsuspension"
-        shown = body(browser.get(sign_in))
-        assert ("est gardé jusqu’à" in shown, REASON in shown) == (True, False)
-        ceremony = key.get(options(browser, "/connexion/defi", sign_in))
-        assert authenticator.answer_with(browser, ceremony, sign_in).headers["Location"] == path
-        page = body(browser.get(path))
-        typed = (REASON, 'value="RG 26/01234"', f'value="{UNTIL}"')
-        assert not [value for value in typed if value not in page]
-        assert db.session.query(Closing).count() == 0
-        assert post(browser, path, **TYPED).headers["Location"].startswith(path)
-    assert db.session.query(Closing).count() == 1
 
 
 @pytest.mark.row("K-28")

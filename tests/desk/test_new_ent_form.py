@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import select, update
+from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from idp.clients.models import Client
@@ -204,13 +204,3 @@ def test_an_operator_who_ends_the_own_roles_registers_no_more_ents_and_those_are
     assert db.session.get_one(Client, left.id).waiting_since is not None
     refused = post(engineer, f"{path}/refus", path, version=version, reason="Personne ne l’exploite.")
     assert refused.headers["Location"].endswith("fait=refuse")
-
-
-def test_an_operator_registers_five_ents_a_day(build: Build, operator: StaffAccount) -> None:
-    for number in range(acceptance.MOST_A_DAY):
-        acceptance.refuse(ask(build, operator, number), "Le nom prête à confusion.")
-    with pytest.raises(RegistrationRefusedError, match="within a day"):
-        ask(build, operator, 9)
-    db.session.execute(update(Client).values(created_at=now() - timedelta(hours=25)))
-    db.session.commit()
-    assert ask(build, operator, 9).waiting_since is not None

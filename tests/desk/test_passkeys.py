@@ -274,53 +274,9 @@ def test_the_cookie_of_a_parent_has_no_budget_at_the_desk(desk: Flask) -> None:
         assert devices.of_desk() is None
 
 
-def shapes() -> list[str]:
-    deep = "[" * 5000
-    data = b64(json.dumps({"type": "webauthn.get", "challenge": "AAAA", "origin": "x"}).encode())
-    responses: list[Any] = [
-        None,
-        [],
-        1,
-        "x",
-        {},
-        {"clientDataJSON": 1},
-        {"clientDataJSON": "é"},
-        {"clientDataJSON": b64(b"\xff\xfe")},
-        {"clientDataJSON": b64(b"[]")},
-        {"clientDataJSON": b64(deep.encode())},
-        {"clientDataJSON": b64(b'{"challenge": 1}')},
-        {"clientDataJSON": b64(b'{"challenge": "\\ud800"}')},
-        {"clientDataJSON": data},
-    ]
-    answers = [json.dumps({"id": "AA", "rawId": "AA", "type": "public-key", "response": r}) for r in responses]
-    return [*answers, "x", "null", "[]", "1", '"x"', "{", deep, '{"a":' * 3000, "{}", "\ud83d", "é" * 20_000, "NaN"]
-
-
-@pytest.mark.parametrize("answer", shapes(), ids=range(len(shapes())))
-def test_malformed_answers_are_refused(desk: Flask, colleagues: Colleagues, answer: str) -> None:
-    browser, link = desk.test_client(), colleagues.invited()
-    data = answer.encode("utf-8", "replace").decode()
-    assert answer_with(browser, data).status_code in {200, 413}
-    page = browser.post(link, data={"csrf_token": form_token(browser.get(link)), "passkey": data})
-    assert page.status_code in {200, 413}
-    assert not is_in(browser)
-
-
 def spoiled() -> list[tuple[str, Any]]:
     """Return members of an answer with values that do not belong there."""
-    values: list[Any] = [
-        None,
-        1,
-        [],
-        {},
-        "",
-        "é",
-        "\x00",
-        "A",
-        b64(b"\xff" * 40),
-        b64(b"\x9f" * 40),
-        b64(b"\x81" * 3000),
-    ]
+    values: list[Any] = [None, 1, "", "é", "A", b64(b"\xff" * 40), b64(b"\x9f" * 40), b64(b"\x81" * 3000)]
     members = ["id", "rawId", "type", "clientExtensionResults", "authenticatorAttachment"]
     inner = ["authenticatorData", "signature", "userHandle", "attestationObject", "transports"]
     return [(name, value) for name in [*members, *(f"response.{n}" for n in inner)] for value in values]

@@ -276,20 +276,6 @@ def test_accounts_that_another_print_has_just_printed_are_skipped_and_named(
     assert opens(family[0], secret_on(sheet))
 
 
-def test_jobs_for_a_class_and_for_its_school_print_each_person_once(
-    desk: Flask, colleagues: Colleagues, family: list[Account]
-) -> None:
-    first, second = colleagues.signed_in(), colleagues.signed_in()
-    jobs = [ask(first), ask(second, "/classes/courriers?tout=1")]
-    do_all()
-    pages = [
-        browser.get(f"/travaux/{job.id}").get_data(as_text=True)
-        for browser, job in zip((first, second), jobs, strict=True)
-    ]
-    assert sorted("courriers à remettre" in page for page in pages) == [False, True]
-    assert sum("Courrier encore valable : 2" in page for page in pages) == 1
-
-
 def test_an_address_without_room_and_a_large_school_are_told(
     desk: Flask, colleagues: Colleagues, build: Build, family: list[Account], monkeypatch: pytest.MonkeyPatch
 ) -> None:

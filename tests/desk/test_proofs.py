@@ -228,16 +228,3 @@ def test_a_proof_of_a_session_that_ended_meanwhile_leads_to_the_sign_in(
     assert cookie_of_answer(answer) == ""
     assert proofs() == []
     assert db.session.query(StaffSession).filter_by(ended_at=None).count() == 0
-
-
-def test_a_proof_of_an_access_that_was_given_back_meanwhile_leads_to_the_sign_in(
-    sylvie: test_codes.Enrolled, during_the_check: list[Callable[[], Any]]
-) -> None:
-    def reset() -> None:
-        with unit_of_work():
-            db.session.scalars(select(StaffAccount).with_for_update()).one().credentials_changed()
-
-    during_the_check.append(reset)
-    answer = post(sylvie.browser, "/preuve", password=PASSWORD, code=sylvie.code())
-    assert answer.headers["Location"] == "/connexion?suite=%2Fpreuve"
-    assert proofs() == []

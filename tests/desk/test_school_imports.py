@@ -1,6 +1,5 @@
 """The import of checked files: who may, what stops it, kills, history."""
 
-import time
 from datetime import timedelta
 
 import pytest
@@ -9,7 +8,6 @@ from flask.testing import FlaskClient
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
-from bench.academy.produce import Order, produce
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.audit.models import AuditEntry
 from idp.clock import now
@@ -125,19 +123,6 @@ def test_ties_that_several_imports_end_count_together(desk: Flask, colleagues: C
     assert (changes.count("tie_ended"), changes.count("child_ended")) == (4, 0), "the alert counts those that stay"
 
 
-@pytest.mark.row("K-13")
-def test_an_import_looks_again_at_who_left_since_its_check(desk: Flask, colleagues: Colleagues) -> None:
-    secretary = colleagues.signed_in()
-    imported(colleagues.signed_in(Role.HEAD), sheet(*families(40)))
-    key, _ = checked(secretary, sheet(*families(39)))
-    waiting = key_of(post(secretary, f"/fichiers/{key}/importer", f"/fichiers/{key}"))
-    gone = update(Child).where(Child.family_name.in_(["FAMILLE1", "FAMILLE2"]))
-    db.session.execute(gone.values(left_at=now(), roster_key=None))
-    db.session.commit()
-    do_all()
-    assert db.session.get_one(Job, waiting).refusal == "too_many_leave"
-
-
 @pytest.mark.row("K-14")
 def test_one_import_of_a_school_is_asked_for_at_a_time(desk: Flask, colleagues: Colleagues) -> None:
     first, second = colleagues.signed_in(), colleagues.signed_in(Role.HEAD)
@@ -246,18 +231,6 @@ def test_an_import_waits_for_another_one(desk: Flask, colleagues: Colleagues) ->
     assert (db.session.get_one(Job, done).state, len(names())) == (State.DONE, 3)
 
 
-def test_an_import_is_cancelled_before_it_writes(desk: Flask, colleagues: Colleagues) -> None:
-    browser = colleagues.signed_in()
-    key, _ = checked(browser, sheet(*families(3)))
-    done = key_of(post(browser, f"/fichiers/{key}/importer", f"/fichiers/{key}"))
-    post(browser, f"/travaux/{done}/annuler", f"/travaux/{done}")
-    do_all()
-    assert (db.session.get_one(Job, done).state, names()) == (State.CANCELLED, set())
-    again = key_of(post(browser, f"/fichiers/{key}/importer", f"/fichiers/{key}"))
-    do_all()
-    assert (db.session.get_one(Job, again).state, len(names())) == (State.DONE, 3)
-
-
 def test_an_import_that_has_begun_to_write_is_finished(
     desk: Flask, colleagues: Colleagues, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -311,34 +284,3 @@ def test_the_engineer_imports_for_the_academy(desk: Flask, colleagues: Colleague
     batch = db.session.scalars(select(ImportBatch)).one()
     assert head.get(f"/fichiers/imports/{batch.id}").status_code == 404
     assert engineer.get(f"/fichiers/imports/{batch.id}").status_code == 200
-
-
-def test_the_journal_has_the_import_and_who_read_the_difference(desk: Flask, colleagues: Colleagues) -> None:
-    secretary = colleagues.signed_in()
-    key, _ = checked(secretary, sheet(*families(2)))
-    post(secretary, f"/fichiers/{key}/importer", f"/fichiers/{key}")
-    do_all()
-    rows = db.session.execute(db.text("SELECT kind, staff_id FROM audit ORDER BY id")).all()
-    kinds = [row.kind for row in rows if row.staff_id is not None]
-    assert "desk.file_difference_read" in kinds
-    assert kinds.count("roster.imported") == 2
-
-
-def test_the_difference_of_eight_hundred_pupils_takes_less_than_five_seconds_of_work(
-    desk: Flask, colleagues: Colleagues, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    out = tmp_path_factory.mktemp("siecle")
-    produce(Order(out=out, format="siecle", seed=3, pupils=800, schools=1))
-    contents = [(path.name, path.read_bytes()) for path in sorted(out.rglob("*AvecAdresses.*"))]
-    [uai] = {path.parent.name for path in out.rglob("*AvecAdresses.*")}
-    head = colleagues.signed_in(Role.HEAD, uai=uai)
-    start = time.process_time()  # another process may have the machine meanwhile
-    key, page = checked(head, *contents)
-    first = time.process_time() - start
-    assert "Arrivent" in page
-    post(head, f"/fichiers/{key}/importer", f"/fichiers/{key}")
-    do_all()
-    start = time.process_time()
-    checked(head, *contents)
-    again = time.process_time() - start
-    assert max(first, again) < 5, (first, again)

@@ -26,7 +26,6 @@ from tests.desk.colleagues import Colleagues, post
 from tests.pages import heading
 
 WHY = "le juge a décidé"
-MAY_SUSPEND = {Role.SECRETARY, Role.HEAD, Role.HELPDESK}
 
 
 def path_of(account: Account) -> str:
@@ -63,17 +62,6 @@ def session_of(account: Account) -> None:
 
 
 @pytest.mark.parametrize("role", list(Role))
-def test_only_the_school_and_the_help_desk_open_the_page(colleagues: Colleagues, build: Build, role: Role) -> None:
-    account, ent = build.active(), build.ent()
-    browser = colleagues.signed_in(role, client_id=ent.client_id if role is Role.ENT_OPERATOR else "")
-    answer = browser.get(path_of(account))
-    if role in MAY_SUSPEND:
-        assert heading(answer) == "Suspendre l’accès"
-    else:
-        assert answer.status_code == 404
-
-
-@pytest.mark.parametrize("role", list(Role))
 def test_only_the_head_reopens(colleagues: Colleagues, build: Build, role: Role) -> None:
     account, ent = build.active(), build.ent()
     row = closing.close(account.id, Decision(reason=WHY, school=build.school()))
@@ -93,32 +81,6 @@ def test_only_the_head_reopens(colleagues: Colleagues, build: Build, role: Role)
     assert {mail["notice"] for mail in mails} == {"compte_suspendu", "compte_rouvert"}
     past = text_of(browser, path_of(account)).partition("Suspensions passées")[2]
     assert "par la direction (Sylvie Marchand)" in past
-
-
-@pytest.mark.row("K-04")
-@pytest.mark.parametrize("role", [Role.SECRETARY, Role.HEAD])
-def test_another_schools_account_is_missing_and_noted(colleagues: Colleagues, build: Build, role: Role) -> None:
-    account = build.active(children=[build.child(uai=LYCEE)])
-    row = closing.close(account.id, Decision(reason=WHY, school=build.school(LYCEE)))
-    browser = colleagues.signed_in(role)
-    for path in (path_of(account), f"{path_of(account)}/{row.id}", f"/comptes/{uuid.uuid4()}/suspension"):
-        assert browser.get(path).status_code == 404
-    refused = post(browser, path_of(account), "/", scope="compte", reason=WHY, end="ouverte")
-    assert refused.status_code == 404
-    if role is Role.HEAD:
-        assert post(browser, f"{path_of(account)}/{row.id}/reouverture", "/", reason="réglé").status_code == 404
-    assert len(rows()) == 1
-    noted = db.session.scalars(select(AuditEntry.details).where(AuditEntry.kind == "desk.refused")).all()
-    assert str(account.id) in {details["subject"] for details in noted}
-
-
-def test_both_acts_need_a_fresh_proof(colleagues: Colleagues, build: Build) -> None:
-    account = build.active()
-    row = closing.close(account.id, Decision(reason=WHY, school=build.school()))
-    browser = colleagues.signed_in(Role.HEAD, proof_age=timedelta(minutes=11))
-    for path in (path_of(account), f"{path_of(account)}/{row.id}/reouverture"):
-        assert browser.get(path).headers["Location"].startswith("/preuve?")
-        assert post(browser, path, "/", reason=WHY).headers["Location"].startswith("/preuve?")
 
 
 def test_a_suspended_account_says_first_and_afterwards_what_ends(colleagues: Colleagues, build: Build) -> None:
@@ -201,17 +163,6 @@ def test_one_tie_ends_for_the_child_alone_and_a_mail_tells_the_person(colleagues
     assert mail.payload["notice"] == "acces_ferme"
 
 
-def test_a_school_sees_and_suspends_ties_of_its_own_pupils_only(colleagues: Colleagues, build: Build) -> None:
-    zoe = build.child("Zoé", uai=LYCEE)
-    account = build.active(children=[build.child("Malo"), zoe])
-    browser = colleagues.signed_in()
-    assert "Zoé" not in text_of(browser, path_of(account))
-    for scope in (zoe.id.hex, uuid.uuid4().hex, "n’importe quoi"):
-        refused = post(browser, path_of(account), scope=scope, reason=WHY, end="ouverte")
-        assert refused.status_code == 404
-    assert not rows()
-
-
 def test_the_help_desk_suspends_a_whole_account_for_a_day(colleagues: Colleagues, build: Build) -> None:
     malo = build.child("Malo")
     account = build.active(children=[malo])
@@ -275,11 +226,6 @@ def test_the_help_desk_suspends_ten_accounts_an_hour_and_each_post_is_an_opened_
     assert set(db.session.scalars(read)) == {person.id for person in people}
     other = colleagues.signed_in(Role.HELPDESK)
     assert post(other, path_of(people[10]), "/", scope="compte", reason=WHY).status_code == 303
-
-
-def test_the_help_desk_says_first_why_it_reads_the_account(colleagues: Colleagues, build: Build) -> None:
-    browser = colleagues.signed_in(Role.HELPDESK, reason="")
-    assert browser.get(path_of(build.active())).headers["Location"].startswith("/motif?")
 
 
 def test_no_reason_of_another_school_is_read(colleagues: Colleagues, build: Build) -> None:

@@ -1,6 +1,5 @@
 """The team: who is listed to whom, who may be invited, ended, renewed and given a lost access back."""
 
-from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -17,7 +16,6 @@ from idp.outbox.queue import OutboxMessage
 from tests.builders import LYCEE, Build
 from tests.desk.colleagues import Colleagues, post
 from tests.desk.contract import AT_A_SCHOOL
-from tests.pages import heading
 
 PERSON = {"nom": "Inès Nouvelle", "mail": "ines@college.test"}
 MANAGERS = [Role.HEAD, Role.ENT_OPERATOR, Role.HELPDESK, Role.ENGINEER]
@@ -198,17 +196,6 @@ def test_a_head_ends_a_colleague_who_is_out_at_once(colleagues: Colleagues, buil
     assert listed.index("actif") < listed.index("Rendre un accès")
 
 
-def test_a_second_invitation_keeps_the_end_of_a_role_and_its_renewal(colleagues: Colleagues, build: Build) -> None:
-    staff = colleagues.person()
-    row = colleagues.grant(staff, Role.SECRETARY)
-    browser = colleagues.signed_in(Role.HEAD)
-    for _ in range(2):
-        post(browser, "/equipe/inviter", nom=staff.name, mail=staff.email, role="secretary")
-        db.session.refresh(row)
-        assert row.valid_until == posts.end_of_year(now())
-    assert staff.name in text(browser.get("/equipe")).partition("Ces accès finissent le 31 août")[2]
-
-
 @pytest.mark.parametrize(
     ("role", "target", "scope"),
     [
@@ -278,27 +265,6 @@ def test_nobody_gives_their_own_lost_access_back(colleagues: Colleagues, places:
     assert db.session.query(StaffInvitation).count() == 0
 
 
-@pytest.mark.parametrize(
-    ("further", "scope", "is_sent"),
-    [
-        (Role.SECRETARY, {}, True),
-        (Role.SECRETARY, {"uai": LYCEE}, False),
-        (Role.HEAD, {"uai": LYCEE}, False),
-        (Role.ENGINEER, {}, False),
-        (Role.DPO, {}, False),
-    ],
-)
-def test_a_head_opens_no_role_of_another_scope(
-    colleagues: Colleagues, build: Build, further: Role, scope: dict[str, Any], is_sent: Any
-) -> None:
-    staff = colleagues.person("Deux rôles")
-    row = colleagues.grant(staff, Role.SECRETARY)
-    colleagues.grant(staff, further, **scope)
-    answer = post(colleagues.signed_in(Role.HEAD), f"/equipe/{row.id}/acces", "/equipe")
-    assert (db.session.query(StaffInvitation).count() == 1) == is_sent
-    assert is_sent or "aussi un accès ailleurs" in answer.get_data(as_text=True)
-
-
 def test_several_roles_are_renewed_after_their_names_are_shown(colleagues: Colleagues, build: Build) -> None:
     rows = [named(colleagues, name, Role.SECRETARY) for name in ("Ana", "Bilal")]
     browser = colleagues.signed_in(Role.HEAD)
@@ -335,13 +301,3 @@ def test_nobody_renews_their_own_role(colleagues: Colleagues, build: Build) -> N
     post(browser, "/equipe/renouveler", "/equipe", acces=[str(row.id), "x"])
     db.session.refresh(row)
     assert row.valid_until == until
-
-
-def test_who_ends_the_own_access_reads_that_another_person_has_to_invite(colleagues: Colleagues) -> None:
-    staff = colleagues.person("Chef")
-    own = colleagues.grant(staff, Role.HEAD)
-    browser, _ = colleagues.session(staff)
-    page = browser.get(f"/equipe/{own.id}/terminer")
-    assert heading(page) == "Terminer mon accès"
-    assert "une autre personne devra vous inviter" in page.get_data(as_text=True)
-    assert "l’inviter à nouveau" not in page.get_data(as_text=True)

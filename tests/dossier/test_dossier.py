@@ -117,11 +117,6 @@ def test_accepted_risks_have_the_lifetimes_of_the_settings(write: Write, databas
     assert "Il vaut 30 jours" in risks
 
 
-def test_the_flows_are_those_of_the_database_that_is_used(write: Write, settings: Settings) -> None:
-    flows = write()["09-architecture.md"].partition("## Flux sortants")[2].partition("## ")[0]
-    assert ("PostgreSQL" in flows) is settings.database_url.startswith("postgresql")
-
-
 def test_no_label_of_the_record_stands_twice(write: Write) -> None:
     lines = [line for line in write()["01-registre-des-traitements.md"].splitlines() if line.startswith("- **")]
     for line in lines:
@@ -206,19 +201,6 @@ _ENGLISH = re.compile(
 def english(document: str) -> list[str]:
     """Return the lines of a document with an English word in their prose."""
     return [line for line in _NOT_PROSE.sub(" ", document).splitlines() if _ENGLISH.search(line)]
-
-
-@each_row(
-    ("document", "lines"),
-    [
-        ("| 2.1 | redirect URIs compared as strings | ici |\nLa suite.", 0),
-        ("| 2.6 | tokens never stand in an address | ici |\nLa suite.", 1),
-        ("Les ENT reçoivent `the scope` et « Signing of tokens ».", 0),
-        ("The letter is a secret.\nWhoever has it may sign in.", 2),
-    ],
-)
-def test_english_sentences_are_recognised(document: str, lines: int) -> None:
-    assert len(english(document)) == lines
 
 
 @pytest.mark.usefixtures("app")

@@ -184,8 +184,11 @@ def test_others_are_ended_only_after_the_password_was_typed_again(app: Flask, bu
 
 
 @pytest.mark.row("M-07")
-@pytest.mark.parametrize("alone", [timedelta(minutes=70), timedelta(days=3)], ids=["idle", "expired"])
-@pytest.mark.parametrize("button", ["connexion", "toutes"])
+@pytest.mark.parametrize(
+    ("alone", "button"),
+    [(timedelta(minutes=70), "connexion"), (timedelta(days=3), "toutes")],
+    ids=["idle", "expired"],
+)
 def test_a_device_that_is_in_an_ent_only_is_listed_and_can_be_ended(
     app: Flask, build: Build, alone: timedelta, button: str
 ) -> None:

@@ -25,6 +25,7 @@ from tests.email_confirmation.post import text_of as mail_text
 from tests.my_account.steps import PHONE, device, enter, text_of
 from tests.pages import follow, form_token, heading, sign_in
 from tests.protocol.flow import tokens_for
+from tests.rows import each_row
 
 PAGES = (
     "/mon-compte",
@@ -81,7 +82,7 @@ def test_a_person_without_children_is_led_to_who_can_help(browser: FlaskClient, 
     assert "Le secrétariat de l’établissement peut le corriger." in text_of(enter(browser, build.active(children=[])))
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("done", "sentence"),
     [
         ("mot-de-passe", "Votre mot de passe est changé."),

@@ -15,7 +15,7 @@ from idp.db import db
 from idp.outbox.queue import OutboxMessage
 from idp.sessions.models import Session
 from tests.builders import PASSWORD, Build
-from tests.my_account.steps import HOST, LAPTOP, REFUSED, device, enter, is_in, journal, text_of, wait_out
+from tests.my_account.steps import HOST, REFUSED, enter, is_in, journal, text_of, wait_out
 from tests.pages import cookie_value, form_token, heading, submit
 from tests.rows import each_row
 
@@ -120,17 +120,6 @@ def test_a_former_cookie_without_the_password_is_refused_without_details(
             assert (answer.status_code, answer.headers["Location"]) == (303, "/connexion")
             assert parent.username not in answer.text
             assert not is_in(thief)
-
-
-def test_an_ended_session_is_not_renewed(app: Flask, browser: FlaskClient, build: Build) -> None:
-    account, laptop = build.active(), device(app, LAPTOP)
-    enter(laptop, account)
-    enter(browser, account)
-    page = laptop.get(PAGE)
-    submit(browser, browser.get("/mon-compte/sessions"), toutes="1")
-    answer = laptop.post(PAGE, data={"csrf_token": form_token(page), "mot-de-passe": PASSWORD})
-    assert (answer.status_code, answer.headers["Location"]) == (303, "/connexion")
-    assert not is_in(laptop)
 
 
 def test_a_blocked_password_is_refused(browser: FlaskClient, parent: Account) -> None:

@@ -1,4 +1,4 @@
-"""Histoires de deux homonymes : l'année suivante, ou la même année avec le courrier de l'autre ; chacune chez elle."""
+"""Histoire de deux homonymes : l’une tape le courrier de l’autre ; à la fin, chacune est chez elle."""
 
 import csv
 import io
@@ -72,64 +72,6 @@ def entre_dans_l_ent(page: Page, site: Site, courrier: Letter, adresse: str, mot
     titre(page, "Bienvenue Marie MARTIN")
     page.get_by_text("Détails techniques").click()
     return page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="sub", exact=True)).inner_text()
-
-
-@pytest.mark.row("R-12")
-def test_deux_homonymes(phone: Page, other_device: Page, site: Site) -> None:
-    site.command("school", "set", ECOLE, "--name", "École du Moulin", "--phone", "03 53 01 70 70", "--degree", "1D")
-    site.command("client", "set", "passerelle", "--uai", COLLEGE, "--uai", ECOLE)
-
-    # La première année : Marie MARTIN, mère de Léa, a son compte, sa charte, sa messagerie dans l'ENT
-    importe(site, "2026", LEA, SA_MERE)
-    premier = imprime(site, "2026")
-    sub = entre_dans_l_ent(phone, site, premier, PREMIERE, NEW_PASSWORD)
-    expect(phone.get_by_text("Léa").first).to_be_visible()
-
-    # L'année suivante, Léa est partie ; une autre Marie MARTIN, mère de Zoé, habite ailleurs
-    dit = importe(site, "2027", ZOE, SON_HOMONYME)
-    assert (dit["accounts"]["created"], dit["accounts"]["disabled"]) == (1, 1)
-    assert [avis["code"] for avis in dit["issues"] if "c’est une autre personne" in avis["message"]]
-    second = imprime(site, "2027")
-    assert second.username != premier.username
-
-    # La seconde a son propre compte : l'ENT ne lui ouvre rien de la première, et lui redemande tout
-    autre = entre_dans_l_ent(other_device, site, second, SECONDE, OTHER_PASSWORD)
-    assert autre != sub
-    expect(other_device.get_by_text("Zoé").first).to_be_visible()
-    expect(other_device.get_by_text("Léa")).to_have_count(0)
-    expect(other_device.get_by_text(PREMIERE)).to_have_count(0)
-
-    # La première l'apprend par un mail, et n'entre plus
-    mail = site.wait_for_mail(PREMIERE, 2)
-    assert mail["subject"] == "Votre compte est fermé : une autre personne porte votre nom"
-    for mots in (premier.username, "École du Moulin", "03 53 01 70 70"):
-        assert mots in mail["text"].replace("\u00a0", " ")
-    assert second.username not in mail["text"]
-    phone.goto(f"{site.settings.issuer}/mon-compte")
-    se_connecte(phone, premier.username, NEW_PASSWORD)
-    titre(phone, "Connexion")
-    ouvre_la_connexion(phone, site)
-    titre(phone, "Connexion")
-
-    # L'école voit de qui il s'agit
-    [avis] = site.notices()
-    assert (avis["uai"], avis["kind"], avis["account"], avis["state"]) == (
-        ECOLE,
-        "person_replaced",
-        premier.username,
-        "open",
-    )
-    assert avis["children"] == ["Léa"]
-
-    # Le secrétariat a vérifié : la première n'a plus d'enfant à l'école. Le fichier suivant ne lui rouvre rien
-    site.settle_notice(avis["id"], "Léa a quitté l’école")
-    importe(site, "2027-encore", ZOE, SON_HOMONYME)
-    [avis] = site.notices()
-    assert (avis["state"], avis["sentence"]) == ("settled", "Léa a quitté l’école")
-    assert json.loads(site.command("account", "show", premier.username, "--json"))["state"] == "disabled, replaced"
-    other_device.goto(f"{site.settings.issuer}/mon-compte")
-    titre(other_device, "Gérer mon compte")
-    expect(other_device.get_by_text("Zoé BERNARD")).to_be_visible()
 
 
 def un_mois_passe(site: Site) -> None:

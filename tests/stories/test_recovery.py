@@ -85,29 +85,3 @@ def test_un_antivirus_ouvre_le_lien_avant_le_parent(phone: Page, site: Site) -> 
     phone.goto(f"{site.settings.issuer}/")
     titre(phone, "Gérer mon compte")
     expect(phone.get_by_role("link", name="Accéder à l’ENT")).to_be_visible()
-
-
-def test_le_lien_est_ouvert_sur_un_autre_appareil_et_tous_les_appareils_sont_deconnectes(
-    phone: Page, other_device: Page, site: Site
-) -> None:
-    samia = a_un_compte(phone, site, "s.haddad", "samia@exemple.fr")
-    entre_dans_son_compte(phone, site, samia)
-    demande_un_lien(other_device, site, samia)
-    other_device.goto(lien_du_mail(site, "samia@exemple.fr", 2, CHOOSE))
-    choisit(other_device, OTHER_PASSWORD)
-    titre(other_device, "Votre mot de passe est changé")
-    # le lien ne connecte personne, et le téléphone est déconnecté
-    for page in (phone, other_device):
-        page.goto(f"{site.settings.issuer}/mon-compte")
-        titre(page, "Connexion")
-    se_connecte(phone, samia, NEW_PASSWORD)
-    expect(phone.get_by_text("Vous n’êtes pas connecté")).to_be_visible()
-    se_connecte(phone, samia, OTHER_PASSWORD)
-    titre(phone, "Gérer mon compte")
-
-
-def test_un_parent_qui_n_a_rien_active_voit_la_meme_page_et_ne_recoit_pas_de_lien(phone: Page, site: Site) -> None:
-    demande_un_lien(phone, site, site.letter("j.marchand").username)
-    demande_un_lien(phone, site, "personne.de.ce.nom")
-    phone.wait_for_timeout(2500)
-    assert not [mail for mail in site.mails() if "/mot-de-passe/lien/" in mail["text"]]

@@ -71,22 +71,3 @@ def test_le_telephone_entre_sans_mot_de_passe_jusqu_a_ce_qu_on_le_deconnecte_d_a
     ferme_le_navigateur(phone)
     ouvre_la_connexion(phone, site)
     titre(phone, "Connexion")
-
-
-def test_une_copie_du_telephone_ferme_tout(phone: Page, other_device: Page, site: Site) -> None:
-    reste_connectee(phone, site)
-    copie = phone.context.cookies()
-    for _ in range(2):  # le secret copié est remplacé, et le suivant a servi
-        ferme_le_navigateur(phone)
-        le_temps_passe(site, heures=13)
-        ouvre_la_connexion(phone, site)
-        expect(phone.get_by_role("heading", level=1)).to_contain_text("Bienvenue")
-    le_temps_passe(site, heures=1)
-    other_device.context.add_cookies([cookie for cookie in copie if cookie["name"].endswith("ds")])  # type: ignore[misc]
-    ouvre_la_connexion(other_device, site)
-    choisit_parent(other_device)
-    titre(other_device, "Connexion")
-    site.wait_for_subject(EMAIL, "Un appareil a été déconnecté")
-    ferme_le_navigateur(phone)
-    ouvre_la_connexion(phone, site)
-    titre(phone, "Connexion")
