@@ -7,6 +7,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from idp.pool import pooler_fault
 
+# By the SQLSTATE, which does not depend on the language of the server.
 _CAUSES_BY_STATE = {
     # insufficient_privilege
     "42501": "the user of IDP_DATABASE_URL does not own its tables: restore them as that user (docs/sauvegarde.md).",
@@ -17,7 +18,6 @@ _CAUSES_BY_STATE = {
     # query_canceled
     "57014": "a statement took longer than its time limit: see its load and its locks.",
 }
-"""By the SQLSTATE, which does not depend on the language of the server."""
 _CAUSES = tuple(
     (re.compile(pattern), words)
     for pattern, words in (

@@ -34,8 +34,8 @@ from idp.services import services
 from idp.web import declarations, http
 from idp.web.redirects import shown_page
 
+# The modules that add to others when they are imported: actions on the account's page, further views of a slice.
 _JOINED = (decision_views, charter_views, closing_views)
-"""The modules that add to others when they are imported: actions on the account's page, further views of a slice."""
 _PAGES = (
     *(sign_in, academy, home, jobs),
     *(search, accounts, decisions, counter, classes, prints, school_files),

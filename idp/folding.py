@@ -50,17 +50,17 @@ PARTICLES = frozenset(
     )
 )
 """Words that many family names share."""
+# The beginnings of the names of letters, and of « Œ »; that of a small capital M is « LATIN LETTER ».
 _LATIN = ("LATIN CAPITAL ", "LATIN SMALL ")
-"""The beginnings of the names of letters, and of « Œ »; that of a small capital M is « LATIN LETTER »."""
 
+# The blocks of Latin letters for phonetic notation and for linguists, which no register writes in a name.
 _PHONETIC = range(0x0250, 0x02B0), range(0x1D00, 0x1DC0), range(0x2C60, 0x2C80), range(0xA720, 0xA800)
-"""The blocks of Latin letters for phonetic notation and for linguists, which no register writes in a name."""
+# A letter outside of ASCII and the two blocks that hold all letters of French names: most names have none.
 _UNUSUAL = re.compile("[^\x00-\x7fÀ-ſ]")
-"""A letter outside of ASCII and the two blocks that hold all letters of French names: most names have none."""
+# The letters of those blocks that names have: in Azeri; in Fula, Hausa, Ewe and Lingala. `idp.folding` folds these.
 _IN_NAMES = frozenset("əɓɗɛɔ")
-"""The letters of those blocks that names have: in Azeri; in Fula, Hausa, Ewe and Lingala. `idp.folding` folds these."""
+# The beginnings of the names of letters that look like Latin ones, or nearly.
 _ALIKE = ("LATIN ", "GREEK ", "CYRILLIC ", "ARMENIAN ", "COPTIC ", "CHEROKEE ", "LISU ")
-"""The beginnings of the names of letters that look like Latin ones, or nearly."""
 
 
 def civility(text: str) -> str:

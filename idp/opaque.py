@@ -62,9 +62,9 @@ def keyed_value(key: bytes, value: str) -> str:
 
 
 _SIGNED_FORM = re.compile(r"[A-Za-z0-9_.-]+")
+# How far in the future a signature may lie: a node whose clock is ahead may have made it. A signature of a clock that
+# is wrong by more is refused, because its value would live for as long.
 _SKEW_SECONDS = 300
-"""How far in the future a signature may lie: a node whose clock is ahead may have made it. A signature of a clock that
-is wrong by more is refused, because its value would live for as long."""
 
 
 class InvalidValueError(Exception):

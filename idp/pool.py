@@ -30,11 +30,11 @@ POSTGRESQL_SETTINGS = " ".join(f"-c {name}={value}" for name, value in _SETTINGS
 _HAVE_LIMITS = psycopg.sql.SQL(" AND ").join(
     psycopg.sql.SQL("current_setting({}) <> '0'").format(psycopg.sql.Literal(name)) for name in _LIMITS
 )
+# The same, as an operator gives them to the role behind a pooler.
 _SET_LIMITS = (
     " ".join(f"ALTER ROLE idp SET {name} = '{value}';" for name, value in _SETTINGS.items())
     + " Then restart PgBouncer (or RECONNECT at its console): its open connections keep the former limits."
 )
-"""The same, as an operator gives them to the role behind a pooler."""
 ENCODING = "UTF8"
 """The encoding of the database: in another one, letters with accents are compared wrongly or cannot be stored."""
 POSTGRESQL_PATIENCE = {
@@ -52,12 +52,12 @@ ANSWER_SECONDS = 6.0
 It is longer than `statement_timeout`, after which a connection can be used again. It ends the wait for a server that
 stands still (a stopped process, a full disk), and so ends no statement itself.
 """
+# `connect_timeout` where a standby may take over: a host that stands still must not use up the time of the others.
 _SECONDS_FOR_EACH_HOST = 2
-"""`connect_timeout` where a standby may take over: a host that stands still must not use up the time of the others."""
 _DEFAULT_PORT = "5432"
 _TRUSTED_SECONDS = 5.0  # how long after its last use a connection with a silent socket is taken for alive
+# The same where a standby may take over: each process finds out for itself that a host stands still.
 _TRUSTED_SECONDS_WITH_STANDBY = 1.0
-"""The same where a standby may take over: each process finds out for itself that a host stands still."""
 _SIGN_OF_LIFE_SECONDS = 2.0  # the longest wait for the answer to a ping where a standby may take over
 _RETURNED_AT, _IS_COUNTED, _SPAN = "returned_at", "is_counted", "span"
 

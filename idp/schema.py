@@ -24,21 +24,20 @@ from idp.operations import revisions
 from idp.paths import MIGRATIONS
 from idp.pool import ENCODING
 
+# The key of the advisory lock of PostgreSQL, so that two nodes do not migrate at the same time.
 _MIGRATION_LOCK = 7201962650
-"""The key of the advisory lock of PostgreSQL, so that two nodes do not migrate at the same time."""
 _TOLD_AFTER_SECONDS, _MOST_SECONDS = 1.0, 600.0
 """How long the lock may be held by another process before the operator reads it, and before this one gives up."""
+# The time limits of a transaction, whatever the role has.
+#
+# Requests queue behind a statement that waits for the lock of a table. They wait for 2 s (`idp.pool`). After 1 s, the
+# server ends an autovacuum that is in the way.
 _LIMITS = (
     "SELECT set_config('statement_timeout', '0', true), set_config('idle_in_transaction_session_timeout', '0', true),"
     " set_config('lock_timeout', '1200ms', true)"
 )
-"""The time limits of a transaction, whatever the role has.
-
-Requests queue behind a statement that waits for the lock of a table. They wait for 2 s (`idp.pool`). After 1 s, the
-server ends an autovacuum that is in the way.
-"""
+# For an index that is created concurrently, which no request waits for.
 _NO_LIMITS = "-c statement_timeout=0 -c lock_timeout=0"
-"""For an index that is created concurrently, which no request waits for."""
 _PAUSES = (0, 1, 2, 4, 8, 8, 8, 8, 8)  # seconds before each attempt; requests are served meanwhile
 _LOCK_NOT_AVAILABLE = "55P03"
 _USERS_OF_TABLES = """

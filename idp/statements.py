@@ -42,8 +42,8 @@ _TYPES = {
     str: "text",
     uuid.UUID: "uuid",
 }
+# The server lost the statement (DISCARD, a pooler), or a migration changed the types of its result.
 _UNUSABLE = (psycopg.errors.InvalidSqlStatementName, psycopg.errors.FeatureNotSupported)
-"""The server lost the statement (DISCARD, a pooler), or a migration changed the types of its result."""
 _numbers = itertools.count()
 
 
@@ -139,16 +139,16 @@ def _error(result: PGresult) -> psycopg.Error:
     return error if error.sqlstate else psycopg.OperationalError(str(error))
 
 
+# The errors of a database that cannot be used; the last is that of a server that became read-only after a failover.
 _UNAVAILABLE = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
-"""The errors of a database that cannot be used; the last is that of a server that became read-only after a failover."""
+# SQLSTATE of errors after which the connection can be used again: a statement or a lock took too long, a deadlock.
 _UNBROKEN = frozenset({"57014", "55P03", "40P01"})
-"""SQLSTATE of errors after which the connection can be used again: a statement or a lock took too long, a deadlock."""
+# Each statement reads few rows by key, whatever its parameters are. Without statistics, the planner would scan whole
+# indexes to merge or hash them. A plan that was made while a table was almost empty would scan that table, although it
+# grows by thousands of rows a minute. Through a pooler, a statement is planned for its values each time.
 _PLANS_BY_KEY = (
     "-c enable_seqscan=off -c enable_mergejoin=off -c enable_hashjoin=off -c plan_cache_mode=force_generic_plan"
 )
-"""Each statement reads few rows by key, whatever its parameters are. Without statistics, the planner would scan whole
-indexes to merge or hash them. A plan that was made while a table was almost empty would scan that table, although it
-grows by thousands of rows a minute. Through a pooler, a statement is planned for its values each time."""
 
 
 def open_connections(settings: Settings) -> "Connections":

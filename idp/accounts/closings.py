@@ -178,8 +178,8 @@ def last_end(*closed: ColumnElement[bool]) -> Select[datetime | None]:
     return ends.where(Closing.ended_at.is_(None), *closed).correlate_except(Closing)
 
 
+# `idp.accounts.models` imports this module. A dispute about an ended tie closes no account.
 _ties = table("guardianship", column("account_id"), column("child_id"), column("ended_at"))
-"""`idp.accounts.models` imports this module. A dispute about an ended tie closes no account."""
 
 
 def _is_of_unended_tie() -> ColumnElement[bool]:

@@ -71,10 +71,11 @@ class Notice(enum.Enum):
     DEVICE_COPIED = "appareil_copie"
 
 
+# The purposes of the links that a mail carries, and the page under `/adresse/` that each opens.
 _PAGES = {Purpose.CONTEST_EMAIL: "contestation", Purpose.REPORT_ACTIVATION: "signalement"}
-"""The purposes of the links that a mail carries, and the page under `/adresse/` that each opens."""
 
 
+# The mails that say who is told. Only the mail to an address that is kept names the schools that are told by mail.
 _WITH_SCHOOLS = frozenset(
     {
         Notice.EMAIL_CHANGE_ASKED,
@@ -85,9 +86,9 @@ _WITH_SCHOOLS = frozenset(
         Notice.ACTIVATED_ELSEWHERE,
     }
 )
-"""The mails that say who is told. Only the mail to an address that is kept names the schools that are told by mail."""
+# The mails that somebody who knows the password can cause without end: a rate limit protects the mailbox.
 _REPEATED = frozenset({Notice.NEW_DEVICE, Notice.DEVICE_STAYS, Notice.PASSWORD_CHANGED, Notice.EMAIL_ABANDONED})
-"""The mails that somebody who knows the password can cause without end: a rate limit protects the mailbox."""
+# The mails to an address that may be somebody else's: they do not name the ENTs.
 _TO_STRANGERS = frozenset(
     {
         Notice.EMAIL_ABANDONED,
@@ -98,9 +99,8 @@ _TO_STRANGERS = frozenset(
         Notice.MERGED,
     }
 )
-"""The mails to an address that may be somebody else's: they do not name the ENTs."""
+# The mails about « Ce n’est pas mon enfant »: anybody may have said so, also before the account was activated.
 _ABOUT_CALLS = frozenset({Notice.DISPUTED, Notice.TIE_ENDED, Notice.TIE_RESTORED})
-"""The mails about « Ce n’est pas mon enfant »: anybody may have said so, also before the account was activated."""
 
 
 def tell(notice: Notice, account_id: uuid.UUID, *, link: OneTimeLink | None = None, **details: str) -> None:

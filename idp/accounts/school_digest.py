@@ -37,9 +37,9 @@ DIGEST = "school.digest"
 """The kind of outbox message for one school's mail. Its payload holds the school's id, and the value of `digested_at`
 that marks the notices of this mail."""
 
-_MOST_NAMED = 100
-"""The most notices that one mail names; the mail gives the number of the others."""
+_MOST_NAMED = 100  # the most notices that one mail names; the mail gives the number of the others
 
+# The mail's sentence for a notice, by its kind.
 _SENTENCES = {
     Kind.NOT_GUARDIAN: _(
         "Une personne qui a le courrier de %(who)s a répondu « Je ne suis pas le représentant légal ». "
@@ -78,15 +78,14 @@ _SENTENCES = {
     Kind.ACCOUNT_CLOSED: _("L’accès de %(who)s est suspendu. La direction doit le vérifier."),
     Kind.CLOSING_PASSED_ON: _("L’accès de %(who)s est suspendu. Votre direction peut maintenant le rouvrir."),
 }
-"""The mail's sentence for a notice, by its kind."""
+# The mail's sentence for a dispute that a colleague noted after a call.
 _CALLED = _(
     "Au téléphone, quelqu’un a dit au nom de %(who)s : « Ce n’est pas mon enfant ». Ce compte est fermé en attendant "
     "votre réponse."
 )
-"""The mail's sentence for a dispute that a colleague noted after a call."""
 _DECIDED = _("Un secrétariat a décidé de l’adresse mail contestée de %(who)s. La direction doit le savoir. %(note)s")
+# The words for the second person of a notice, if that person's account was removed meanwhile.
 _GONE = _("Une personne dont le compte est supprimé")
-"""The words for the second person of a notice, if that person's account was removed meanwhile."""
 
 
 def start_of_digests(settings: Settings, moment: datetime) -> datetime:

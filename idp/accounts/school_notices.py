@@ -57,8 +57,8 @@ PROMISED = (
     Kind.OTHER_MAILBOX,
 )
 """The kinds about which the person was told that the school is informed."""
+# The kinds that cause no second mail while a notice is open: the same letter, or the same file, asks nothing new.
 _SAME_QUESTION = (Kind.LETTER_DOUBT, Kind.NAME_IN_DOUBT)
-"""The kinds that cause no second mail while a notice is open: the same letter, or the same file, asks nothing new."""
 DECIDED = and_(SchoolNotice.kind == Kind.EMAIL_CONTESTED.value, SchoolNotice.note != "")
 """The SQL condition of the notices about a contested email with a decision of which the heads are told."""
 

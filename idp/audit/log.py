@@ -22,8 +22,8 @@ from idp.metrics.instruments import Instrument
 from idp.services import services
 
 _COLUMNS = frozenset({"account_id", "client_id"})
+# The name of the entries among the information of a session: they count once they are committed.
 _UNCOUNTED = "entries that are not committed"
-"""The name of the entries among the information of a session: they count once they are committed."""
 
 
 @dataclass(frozen=True)

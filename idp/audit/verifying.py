@@ -23,8 +23,8 @@ REMOVED = frozenset({"account.purged", "account.erased"})
 """The kinds of the events that erase the personal part of an account's entries."""
 
 _R = TypeVar("_R", AuditEntry, AuditSeal, AuditBeginning)
+# The exceptions of drivers and column types for a value that the column's type does not allow.
 _UNREADABLE = (ValueError, TypeError, AttributeError, OverflowError, RecursionError, DataError)
-"""The exceptions of drivers and column types for a value that the column's type does not allow."""
 _PAGE = 500
 _SEALS = 20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

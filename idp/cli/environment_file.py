@@ -14,8 +14,8 @@ import click
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _BLANK = " \t\n"
 _QUOTED = re.compile(r"""[ \t]*(?:'([^']*)'|"((?:[^"\\]|\\.)*)")""", re.DOTALL)
+# The rest of a line; a backslash takes the next character as it is, and a newline away.
 _UNQUOTED = re.compile(r"[ \t]*((?:[^\n\\]|\\.)*?)[ \t]*(?:\n|\Z)", re.DOTALL)
-"""The rest of a line; a backslash takes the next character as it is, and a newline away."""
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPED_IN_QUOTES = '"\\`$'
 

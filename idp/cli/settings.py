@@ -10,8 +10,8 @@ from idp import logging as log_lines
 from idp.config import ConfigurationError, Settings
 from idp.operations.checks.settings import production_faults
 
+# Said where only the faults that stop every command are known.
 _ALL_FAULTS = "`idp config check` names the faults of the other settings too."
-"""Said where only the faults that stop every command are known."""
 
 
 def load() -> Settings:

@@ -11,13 +11,13 @@ from idp.db import db
 from idp.folding import fold
 
 LONGEST = 80
+# The characters that `fold` leaves of a French text: it removes accents and spells ligatures out.
 _FRENCH = frozenset(string.ascii_lowercase + string.digits)
-"""The characters that `fold` leaves of a French text: it removes accents and spells ligatures out."""
 _ALIKE = str.maketrans("ij1058", "lllosb")
 _PAIRS = (("rn", "m"), ("vv", "w"))
 _WORD = re.compile(r"[^\W_]+")
+# Words that many names of ENTs have.
 _GENERAL = frozenset(["ent", "academie", "d", "de", "des", "du", "et", "l", "la", "le", "les"])
-"""Words that many names of ENTs have."""
 _LONG = 4
 
 

@@ -26,8 +26,8 @@ _SENTENCES = {
     "charter": _l("si vous avez accepté sa charte, quelle version et quand"),
     "offline_access": _l("ces informations aussi après votre visite, pendant quelques semaines"),
 }
+# The sentence of the scope `ent` for a client that serves no school of the person's children.
 _SCHOOL_WITHOUT_CHILD = _l("que vous êtes parent")
-"""The sentence of the scope `ent` for a client that serves no school of the person's children."""
 
 
 def sentences_of(scopes: Collection[str], *, username: bool, child: bool) -> list[LazyString]:

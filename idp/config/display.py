@@ -9,8 +9,8 @@ from pydantic import SecretStr
 from sqlalchemy import URL, make_url
 
 _HIDDEN = "(hidden)"
+# Options of a database's URL that are not shown; `sslkey` and `passfile` name files.
 _SECRET_OPTION = re.compile(r"user|password|secret|scram_.*key", re.IGNORECASE)
-"""Options of a database's URL that are not shown; `sslkey` and `passfile` name files."""
 _SECRET_INSIDE = re.compile(r"(password|secret)\s*=", re.IGNORECASE)
 
 

@@ -26,8 +26,8 @@ _SMTP_SCHEMES = frozenset({"smtp", "smtps", "smtp+starttls"})
 _HOST = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*", re.IGNORECASE)
 _CONTACT = re.compile(r"(mailto:[^\s@]+@[^\s@]+|https://[^\s/]+\S*|tel:\+?[0-9().-]{3,})")
 _MOST_METRICS_PORT = 65_533
+# The shortest prefix of an allowed private network, by IP version: those of 10.0.0.0/8 and fc00::/7.
 _WIDEST = {4: 8, 6: 7}
-"""The shortest prefix of an allowed private network, by IP version: those of 10.0.0.0/8 and fc00::/7."""
 
 
 def unless_empty(check: Callable[[str], str]) -> Callable[[str], str]:

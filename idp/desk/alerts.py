@@ -319,11 +319,11 @@ def _enqueue(name: str, payload: dict[str, Any]) -> bool:
     return db.session.scalar(statement) is not None
 
 
+# The kind of the acts that an alert is about, if it is one kind.
 _ACTS = {
     "many_letters": LetterReissued.kind,
     "own_name": AccountRead.kind,
 }
-"""The kind of the acts that an alert is about, if it is one kind."""
 
 
 def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:

@@ -112,11 +112,11 @@ def _problem(text: str, longest: int) -> str:
 blueprint = Blueprint("school", __name__)
 _MOST_ROWS = 50
 _SPECIMEN_URL = "https://ent.exemple.fr"
+# The policy of a PDF that a browser shows in its own viewer, which needs its own styles and nothing else.
 _PDF_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; object-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 )
-"""The policy of a PDF that a browser shows in its own viewer, which needs its own styles and nothing else."""
 
 
 @home.source(Right.EDIT_SCHOOL)

@@ -187,12 +187,12 @@ def _contest(settings: Settings, account: Account, former: str) -> None:
 
 blueprint = Blueprint("email_contest", __name__)
 
+# The page of a used link « Ce n’était pas moi ».
 _AFTER = {
     Standing.OURS: "pas_moi_fait.html",
     Standing.CONTESTED: "pas_moi_ferme.html",
     Standing.CHANGED: "pas_moi_regle.html",
 }
-"""The page of a used link « Ce n’était pas moi »."""
 _REPORTED = {
     LinkState.ALIVE: "activation_autre.html",
     LinkState.USED: "activation_autre_fait.html",

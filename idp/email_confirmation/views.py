@@ -33,8 +33,8 @@ from idp.web.request_context import remote_ip
 blueprint = Blueprint("email_confirmation", __name__)
 
 _CODE = "code"
+# How long an ENT keeps the state of its request at least: some keep it no longer.
 _ENT_STATE_LIFETIME = timedelta(minutes=15)
-"""How long an ENT keeps the state of its request at least: some keep it no longer."""
 
 
 @blueprint.route("/adresse/confirmation", methods=["GET", "POST"])

@@ -78,8 +78,8 @@ _GROUPS = {
     Standing.WARNED: Group.ACTIVE,
     Standing.ACTIVE: Group.ACTIVE,
 }
+# The standings, that which decides what to do first.
 _URGENCY = {standing: rank for rank, standing in enumerate(_GROUPS)}
-"""The standings, that which decides what to do first."""
 
 
 def standings(account: Account) -> list[Standing]:

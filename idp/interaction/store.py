@@ -23,8 +23,8 @@ from idp.web.http import current_request
 
 PARAMETER = "demande"
 _LONGEST = 12_000
+# The characters of a signed value. Base64 would ignore others, and a page repeats the value.
 _SIGNED = re.compile(r"[\w.-]+", re.ASCII)
-"""The characters of a signed value. Base64 would ignore others, and a page repeats the value."""
 _NAME_LENGTH = 11  # the number of characters of an id that tell the requests of one browser apart
 
 

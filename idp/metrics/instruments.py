@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
 OTHER = "other"
+# Numbers of one metric that start at 0, at most: all pages with all statuses are too many for each answer.
 _MOST_AT_ZERO = 250
-"""Numbers of one metric that start at 0, at most: all pages with all statuses are too many for each answer."""
 
 
 class Label:

@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 PARTS = ("serve", "worker", "desk")
 """The commands with metrics. The port of each is that of the setting plus its place here."""
 _SECONDS = 5.0  # how long a client may take to send its whole request, and then to receive the answer
+# The most connections at once, each of which has a thread: more are closed. Few programs watch a process.
 _CONNECTIONS = 32
-"""The most connections at once, each of which has a thread: more are closed. Few programs watch a process."""
+# Seconds between two looks at the parent process. Once it has ended, the next parent needs the port.
 _PARENT_SECONDS = 0.5
-"""Seconds between two looks at the parent process. Once it has ended, the next parent needs the port."""
+# Where `prometheus_client` writes the files of processes that count together; by default, in the temporary folder.
 _FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-"""Where `prometheus_client` writes the files of processes that count together; by default, in the temporary folder."""
 log = structlog.get_logger()
 
 Health = Callable[[], str]  # returns what is wrong with the process, or an empty text

@@ -18,8 +18,8 @@ from idp.sessions.models import Session
 from idp.web.i18n import instant_in_words, spacing
 from idp.web.redirects import render_page
 
+# The kind of the journal entry for each entry into an ENT; the protocol's own statement writes it.
 _ENTERED = "code.issued"
-"""The kind of the journal entry for each entry into an ENT; the protocol's own statement writes it."""
 _DATES = 5
 
 

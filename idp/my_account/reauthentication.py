@@ -132,15 +132,15 @@ def _find_renewed(cookie: str) -> tuple[Session, Account] | None:
 
 blueprint = Blueprint("reauthentication", __name__)
 
+# The pages that follow, by name: a URL is never taken from a request (security row I-14).
 _NEXT = {
     "connexions": "connections.show",
     "courrier": "letter.link",
     "adresse": "account_email.show",
     "cles": "account_passkeys.show",
 }
-"""The pages that follow, by name: a URL is never taken from a request (security row I-14)."""
+# The pages that ask for the button again that led to the question.
 _ACT_AGAIN = frozenset({"connections.show", "account_passkeys.show"})
-"""The pages that ask for the button again that led to the question."""
 
 
 @blueprint.get("/mon-compte/verification")

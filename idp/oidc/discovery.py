@@ -17,9 +17,9 @@ from idp.web.http import Request, Response
 
 _JSON = (("Content-Type", "application/json"), ("Access-Control-Allow-Origin", "*"))
 _CACHED = (*_JSON, ("Cache-Control", "public, max-age=3600"))
+# In an emergency a new key signs at once. A client that does not know its `kid` reads the JWKS again, and a proxy must
+# not answer with an old copy.
 _KEYS_CACHED = (*_JSON, ("Cache-Control", "public, max-age=60"))
-"""In an emergency a new key signs at once. A client that does not know its `kid` reads the JWKS again, and a proxy must
-not answer with an old copy."""
 
 
 def metadata(issuer: str, algorithms: list[str], registrable: Mapping[str, list[str]]) -> dict[str, Any]:

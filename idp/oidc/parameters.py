@@ -28,8 +28,8 @@ MAX_LENGTHS = {
 _MAX_LENGTH = 10_000
 _MAX_PARAMETERS = 50
 _MAX_QUERY_LENGTH = 6000
+# Characters of a query beside letters, digits and -._ (RFC 3986 3.4); `%` because the form is already encoded.
 _QUERY = "!$&'()*+,;=:@/?%~"
-"""Characters of a query beside letters, digits and -._ (RFC 3986 3.4); `%` because the form is already encoded."""
 _HARMLESS_NAME = re.compile(r"[a-z_]{1,40}", re.ASCII)
 
 

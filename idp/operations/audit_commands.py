@@ -35,8 +35,8 @@ from idp.terminal import AS_JSON, dumped, instant, plain
 SEALING = "audit.seal"
 SEALING_PERIOD = timedelta(minutes=5)
 
+# The most time that the worker seals without a pause, since mails wait meanwhile. The next period seals the rest.
 _LONGEST = timedelta(seconds=30)
-"""The most time that the worker seals without a pause, since mails wait meanwhile. The next period seals the rest."""
 _LATE = 3 * SEALING_PERIOD
 _PAGE = 1000
 _MOST = 100_000

@@ -75,8 +75,8 @@ class SchoolStatus:
     shared_mailboxes: int
 
 
+# The names of the counts, in the order of the columns of `_counted`.
 _COUNTS = [field.name for field in fields(ClassStatus)][3:]
-"""The names of the counts, in the order of the columns of `_counted`."""
 
 
 def school_statuses(uai: str | None = None) -> Iterator[SchoolStatus]:

@@ -21,8 +21,8 @@ from idp.outbox.worker import DEAD
 from idp.rostering.models import ImportBatch
 
 _WEEK = timedelta(days=7)
+# How long the numbers of letters are kept: to count them, the database reads the index of all open letters.
 _ACCOUNTS_SECONDS = 600.0
-"""How long the numbers of letters are kept: to count them, the database reads the index of all open letters."""
 metrics.NOTICE.allow(Kind)
 metrics.ALGORITHM.allow(ALGORITHMS)
 LAST_PURGE = select(func.max(AuditEntry.at)).where(AuditEntry.where_kind(PurgeCompleted.kind))

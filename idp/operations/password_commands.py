@@ -158,8 +158,8 @@ def _progress(size: int) -> Any:
     return begin
 
 
+# The most bytes of a line that are read: no allowed password is longer, not even in hexadecimal.
 _LONGEST_LINE: Final = 4 * MAX_PASSWORD_LENGTH + 512
-"""The most bytes of a line that are read: no allowed password is longer, not even in hexadecimal."""
 _LOOKED_AT: Final = 100
 _TOLD_EVERY: Final = 1 << 20
 _LOOKED_THROUGH: Final = 1 << 20

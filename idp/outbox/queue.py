@@ -74,8 +74,8 @@ def message_of(kind: str, payload: Mapping[str, Any], *, delay: timedelta = time
     return NewRow(OutboxMessage, values | {"available_at": moment + delay})
 
 
+# The namespace of the message ids, which are made from kind and period: two workers would store the same row.
 _NAMES = uuid.UUID("b6f3f6a2-5c6f-4a2e-9d52-7a4f3c1f0d11")
-"""The namespace of the message ids, which are made from kind and period: two workers would store the same row."""
 
 
 def number_of(period: timedelta) -> int:

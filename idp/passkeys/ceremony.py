@@ -22,8 +22,8 @@ from idp.web.forms import Form, PlainField
 
 LONGEST_ANSWER = 16 * 1024  # the most characters of a browser's answer
 MOST_KEYS = 10  # the most passkeys of one person
+# What the library raises beside its own errors for an answer that is no answer of a browser.
 _MALFORMED = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError)
-"""What the library raises beside its own errors for an answer that is no answer of a browser."""
 
 
 Reason = Literal["malformed", "late", "unknown", "wrong", "cloned", "changed", "closed"]

@@ -37,8 +37,8 @@ _LONGEST_HOST = 253
 _LONGEST_AGE = 10**9
 _LONGEST_PREFIX = 30
 _LABEL = "[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+# Host and port without a character that has a meaning in a policy, a redirect or a certificate.
 _AUTHORITY = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:.]{{2,45}}\])(?::[0-9]{{1,5}})?", re.ASCII)
-"""Host and port without a character that has a meaning in a policy, a redirect or a certificate."""
 _CONTROL = re.compile("%(?:[01][0-9a-f]|7f)", re.IGNORECASE)
 
 

@@ -35,16 +35,16 @@ from idp.web.errors import TooManyRequestsError
 from idp.web.http import Response
 from idp.web.request_context import remote_ip
 
+# The errors of RFC 7591, 3.2.2 by the field of a fault; that of all other fields is `_METADATA_ERROR`.
 _ERRORS = {"redirect_uris": "invalid_redirect_uri"}
-"""The errors of RFC 7591, 3.2.2 by the field of a fault; that of all other fields is `_METADATA_ERROR`."""
 _METADATA_ERROR = "invalid_client_metadata"
 _REALM = 'Bearer realm="idp"'
 _INVALID_TOKEN = f'{_REALM}, error="invalid_token"'
+# The same text for an invitation that was used, revoked or never made: it must not tell which tokens existed.
 _NO_INVITATION = (
     "this invitation is not valid: each one serves once, or as often as the engineer said, and expires after some "
     "days; ask the engineer of this service for another"
 )
-"""The same text for an invitation that was used, revoked or never made: it must not tell which tokens existed."""
 _NOT_VALID = "this registration access token is not valid"
 _EXPIRED = (
     "this registration access token was not used for a year and expired; ask the engineer of this service for another"

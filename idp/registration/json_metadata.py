@@ -23,8 +23,8 @@ from idp.registration.invitations import Bounds
 from idp.registration.metadata import BY_MEMBER, BY_NAME, ClientMetadata, is_translation
 from idp.registration.sectors import hosts
 
+# The members that are no field: the grants follow from the scopes, and the response is always a code.
 _OTHER_LISTS = ("grant_types", "response_types")
-"""The members that are no field: the grants follow from the scopes, and the response is always a code."""
 _NOT_SERVED = (
     *("id_token_encrypted_response_alg", "id_token_encrypted_response_enc"),
     *("userinfo_encrypted_response_alg", "userinfo_encrypted_response_enc"),
@@ -197,6 +197,7 @@ def _is_list(value: Any) -> bool:
 
 _TEXT = (_is_text, f"must be a string of {_LONGEST_TEXT} characters at most")
 _LIST = (_is_list, f"must be an array of {_MOST} strings at most")
+# The JSON types by kind, with the fault of a value of another type; all other kinds are texts.
 _TYPES: dict[Kind, tuple[Callable[[Any], bool], str]] = {
     Kind.URIS: _LIST,
     Kind.TEXTS: _LIST,
@@ -204,4 +205,3 @@ _TYPES: dict[Kind, tuple[Callable[[Any], bool], str]] = {
     Kind.SECONDS: (lambda value: type(value) is int, "must be a number of seconds"),
     Kind.KEYS: (lambda value: isinstance(value, dict), "must be a JWK set"),
 }
-"""The JSON types by kind, with the fault of a value of another type; all other kinds are texts."""

@@ -25,8 +25,8 @@ from idp.web.errors import TooManyRequestsError
 
 _RETRY_SECONDS = 3
 _SALT_BYTES = 32
+# The documents that one process fetches at a time: the server that a client names decides how long each one takes.
 _fetches = threading.BoundedSemaphore(2)
-"""The documents that one process fetches at a time: the server that a client names decides how long each one takes."""
 
 
 def find(metadata: ClientMetadata) -> str:

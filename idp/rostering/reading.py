@@ -165,8 +165,8 @@ def _as_xml(head: bytes) -> str:
     return head.decode(codec, "replace")
 
 
+# The rank of a guardian without authority: the highest number, so that a link given twice keeps the other rank.
 _NO_RANK = 9
-"""The rank of a guardian without authority: the highest number, so that a link given twice keeps the other rank."""
 _DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c")
 _UNSEEN = frozenset(("Cc", "Cs", "Co"))
 

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 _CONNECTIONS = 8192  # the most open connections of one worker
 _OTHER_FILES = 256  # descriptors that a worker needs beside its connections
 _STOP_SECONDS = 20
+# Lines of granian go to the handler of `idp.logging`.
 _LOGGING: dict[str, Any] = {"formatters": {}, "handlers": {}, "loggers": {"_granian": {"propagate": True}}}
-"""Lines of granian go to the handler of `idp.logging`."""
 _MAX_PORT = 65535
 _M_ARENA_MAX, _ARENAS = -8, 1  # the parameter of glibc's `mallopt`, and its value
 _LoadSettings = Callable[[], "Settings"]

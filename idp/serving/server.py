@@ -45,20 +45,19 @@ LINGER_SECONDS = 2.0
 """Seconds in which a body that was not awaited is discarded, so that the client reads the response (RFC 9112 9.6)."""
 UNIX = "unix:"
 BACKLOG = 2048
-_ANYBODY = 0o666
-"""The mode of a socket file: the proxy is another user. The folder decides who reaches it."""
+_ANYBODY = 0o666  # the mode of a socket file: the proxy is another user. The folder decides who reaches it.
+# How long no connection may wait before the socket is closed: a handshake that has begun ends meanwhile.
 _EMPTY_SECONDS = 0.3
-"""How long no connection may wait before the socket is closed: a handshake that has begun ends meanwhile."""
 _MOST_SECONDS = 5.0  # the longest wait for workers that accept nothing any more
 _CLOSING_POLL_SECONDS = 0.01
 _SO_ATTACH_FILTER = 26
+# A program of the kernel's packet filter (Documentation/networking/filter.rst).
 _DROP_SYN = (
     (0x30, 0, 0, 13),  # load the byte of the TCP header that has the flags
     (0x45, 0, 1, 0x02),  # with SYN, continue; else skip one
     (0x06, 0, 0, 0),  # drop the packet
     (0x06, 0, 0, 0xFFFFFFFF),  # take all of it
 )
-"""A program of the kernel's packet filter (Documentation/networking/filter.rst)."""
 
 
 class Listener:

@@ -17,8 +17,8 @@ from idp.services import services
 from idp.web.browser import cookie_name, cookie_options
 from idp.web.http import AnyResponse, current_request
 
+# `Secure` also over plain http: browsers accept that from loopback, the only place where plain http is used.
 _OPTIONS = {"path": "/", "secure": True, "httponly": False, "samesite": "None"}
-"""`Secure` also over plain http: browsers accept that from loopback, the only place where plain http is used."""
 
 
 def browser_state_name() -> str:

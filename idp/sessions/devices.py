@@ -25,8 +25,8 @@ SETTLED = timedelta(days=1)
 _MOST_ACCOUNTS = 6
 _LONGEST = 3000
 _PURPOSE = "identifiers of the device cookie"
+# What begins the names of people of the desk: the cookie of a parent, copied to the desk, is no device there.
 _OF_DESK = "desk."
-"""What begins the names of people of the desk: the cookie of a parent, copied to the desk, is no device there."""
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from idp.web.errors import IncompleteLinkError, TooManyRequestsError
 from idp.web.redirects import see_other
 from idp.web.request_context import remote_ip
 
+# How long a password that was typed again counts on the pages of the account.
 _REAUTHENTICATION_WINDOW = timedelta(minutes=5)
-"""How long a password that was typed again counts on the pages of the account."""
 _P = ParamSpec("_P")
 PROOF = "reauthentication.verify"  # the page that asks for the password again
 

@@ -29,8 +29,8 @@ from idp.web.browser import cookie_name, cookie_options
 from idp.web.http import AnyResponse, current_request
 from idp.web.request_context import describe_device
 
+# The name under which a request keeps the cookie of the session that its device session opened.
 _OPENED = "session of the device session"
-"""The name under which a request keeps the cookie of the session that its device session opened."""
 
 
 @dataclass(frozen=True)

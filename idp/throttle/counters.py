@@ -56,9 +56,9 @@ class ThrottleCounter(Base):
     expires_at: Mapped[datetime] = mapped_column(index=True)
 
 
+# The `open_at` of an open counter. It is before any try: a try that waited for the row has an earlier moment than the
+# try that wrote the row last.
 _OPEN = datetime(1970, 1, 1, tzinfo=UTC)
-"""The `open_at` of an open counter. It is before any try: a try that waited for the row has an earlier moment than the
-try that wrote the row last."""
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ log = structlog.get_logger()
 
 _BUSY_SECONDS = 5
 _SHED_RETRY_SECONDS = 8  # when who was shed may try again: each try costs a page, so that it is later than for a hash
+# SQLSTATE of a server that became read-only after a failover, and of a transaction that it ended for being idle.
 _UNAVAILABLE = frozenset({"25006", "25P03"})
-"""SQLSTATE of a server that became read-only after a failover, and of a transaction that it ended for being idle."""
 
 
 class ServiceBusyError(HTTPException):

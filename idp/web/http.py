@@ -33,8 +33,8 @@ MAX_COOKIES = 16 * 1024  # characters of the header `Cookie`, at most
 MAX_BODY = 64 * 1024  # bytes of a request's body, at most
 MAX_UPLOAD = 32 * 1024 * 1024  # bytes of the body of a form that uploads files, at most
 MAX_FIELDS = 50  # fields of a form, at most
+# Bytes of the fields of a form with files, at most; the parser holds a page of a file beside them.
 _PARSED = 4 * MAX_BODY
-"""Bytes of the fields of a form with files, at most; the parser holds a page of a file beside them."""
 FORM = "application/x-www-form-urlencoded"
 FORM_WITH_FILES = "multipart/form-data"
 _STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}

@@ -25,8 +25,8 @@ from idp.web import languages as web_languages
 _MINUTE = 60
 _HOUR = 3600
 _DAY = 86_400
+# The numbers that a countdown shows: seconds below two minutes, and minutes, which are seldom more.
 _COUNTED = range(1, 120)
-"""The numbers that a countdown shows: seconds below two minutes, and minutes, which are seldom more."""
 
 
 def in_words(wait: int | timedelta) -> str:

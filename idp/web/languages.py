@@ -79,8 +79,8 @@ def keep(response: AnyResponse, language: str) -> None:
     )
 
 
+# Characters of the other parameters that the links keep. A page has nine links, and anybody may ask for it.
 _LONGEST_QUERY = 2000
-"""Characters of the other parameters that the links keep. A page has nine links, and anybody may ask for it."""
 
 
 def configure(app: Flask) -> None:

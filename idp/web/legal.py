@@ -13,12 +13,12 @@ from idp.clock import now
 from idp.services import services
 
 blueprint = Blueprint("legal", __name__)
+# The states of a statement, from the rate in per cent that each begins with (RGAA, « Obligations », 5).
 _STATES = (
     (100, _l("Accessibilité : totalement conforme")),
     (50, _l("Accessibilité : partiellement conforme")),
     (0, _l("Accessibilité : non conforme")),
 )
-"""The states of a statement, from the rate in per cent that each begins with (RGAA, « Obligations », 5)."""
 FAILURES = {
     "7.1": _l(
         "7.1 – Scripts compatibles avec les technologies d’assistance :"

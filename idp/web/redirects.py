@@ -12,10 +12,10 @@ from idp.web import http
 
 _View = TypeVar("_View", bound=Callable[..., Any])
 _BUTTON_PAGE = "idp_button_page"
+# The characters of a path that need no percent-encoding (RFC 3986, 3.3), but for letters and digits.
 _PLAIN = "/:@!$&'()*+,;=~"
-"""The characters of a path that need no percent-encoding (RFC 3986, 3.3), but for letters and digits."""
+# The slashes that the path of a page with a form has at most; each is one more lookup for a form without a page.
 _DEEPEST_PAGE = 8
-"""The slashes that the path of a page with a form has at most; each is one more lookup for a form without a page."""
 
 
 def render_page(template: str, status: int = 200, /, **context: Any) -> Response:

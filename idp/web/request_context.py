@@ -10,8 +10,8 @@ from flask_babel import gettext
 from idp.web.http import IP_LENGTH, Request, current_request
 
 _ALPHABET = b"23456789ABCDEFGHJKMNPQRSTVWXYZ"
+# The letter for each random byte. Some are a little more frequent, which does not matter: an id is no secret.
 _LETTERS = bytes(_ALPHABET[byte % len(_ALPHABET)] for byte in range(256))
-"""The letter for each random byte. Some are a little more frequent, which does not matter: an id is no secret."""
 
 
 def remote_ip() -> str:

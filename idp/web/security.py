@@ -22,13 +22,13 @@ POLICY = (
 """The policy of all pages; pages that do not lead to an ENT also have `form-action`."""
 
 _OF_ALL = (("X-Content-Type-Options", "nosniff"),)
+# Headers of what may be shown as a document. On the style sheets, scripts and logo of a page, whose headers are a tenth
+# of a first page, they say nothing that the page's do not say.
 _OF_DOCUMENTS = (
     ("Referrer-Policy", "no-referrer"),
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Permissions-Policy", "camera=(), microphone=(), geolocation=()"),
 )
-"""Headers of what may be shown as a document. On the style sheets, scripts and logo of a page, whose headers are
-a tenth of a first page, they say nothing that the page's do not say."""
 _PARTS_OF_PAGES = ("text/css", "text/javascript", "image/svg+xml")
 _PRIVATE = (("Cross-Origin-Resource-Policy", "same-origin"), ("Cache-Control", "no-store"))
 _REPLACED = frozenset({"cache-control"})

@@ -48,8 +48,8 @@ _MOST_ITERATIONS: Final = 16
 _ACTIVATIONS_AT_ONCE = 1
 _MEASURED = 8
 WAIT_SECONDS = 2.0  # how long a sign-in waits for its turn to hash before it is answered with 503
+# The most people in each queue of a process, waiting or served: at some 50 ms each, about a second of work.
 _CROWD: Final = 16
-"""The most people in each queue of a process, waiting or served: at some 50 ms each, about a second of work."""
 _MINUS = "\u2212"
 _T = TypeVar("_T")
 _LOOK_ALIKES = str.maketrans("OIL", "011")

@@ -16,8 +16,8 @@ from idp.uai import uai_fault
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _LISTS = {Kind.URIS, Kind.SCHOOLS, Kind.WORDS, Kind.TEXTS, Kind.PROFILE_URIS}
+# The names of the fields that are an argument, or an option of the command `invite`.
 _LABELS = {"name": "the name", "hosts": "--host", "label": "--label"}
-"""The names of the fields that are an argument, or an option of the command `invite`."""
 
 
 def _read_profile_uris(_ctx: click.Context, _option: click.Parameter, pairs: Sequence[str]) -> dict[str, str]:

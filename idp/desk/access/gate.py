@@ -300,8 +300,7 @@ def reason(person: SignedIn) -> str:
     return person.session.reason if given is not None and now() - given < REASON else ""
 
 
-_ALL = 60
-"""So many refusals of an hour are journaled one by one."""
+_ALL = 60  # so many refusals of an hour are journaled one by one
 
 
 def refuse(subject: str = "") -> NoReturn:

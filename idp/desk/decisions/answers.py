@@ -112,6 +112,7 @@ _IS_GUARDIAN = _l(
 )
 _HEAD_CHECKS = _l("Rien de votre côté. Ne dites rien de cet élève à cette personne.")
 _DOUBT = WORDS[Kind.LETTER_DOUBT]
+# The words of a letter that is added to the other account.
 _ADDED = replace(
     _DOUBT,
     meaning=_l(
@@ -129,7 +130,6 @@ _ADDED = replace(
         ),
     },
 )
-"""The words of a letter that is added to the other account."""
 
 
 def act(view: Callable[..., Any]) -> Callable[..., Any]:

@@ -23,8 +23,7 @@ from idp.desk.decisions.closings import ClosingView
 from idp.desk.naming import account_urls
 from idp.web import i18n
 
-_Decision = tuple[Closing, Account, Child]
-"""A decision with the person and a pupil whom it concerns."""
+_Decision = tuple[Closing, Account, Child]  # A decision with the person and a pupil whom it concerns
 _Row = TypeVar("_Row", Child, Account)
 
 

@@ -33,15 +33,16 @@ from idp.mail.emails import masked_apart
 _MOST = 100
 SETTLED_SINCE = timedelta(days=30)
 _ORDER = {kind: place for place, kind in enumerate(WORDS)}
+# The reasons to wait: a notice about several ties says the first that holds.
 _BY_WEIGHT = (Wait.RECOGNISED, Wait.NEW_GUARDIAN, Wait.RETURNED)
-"""The reasons to wait: a notice about several ties says the first that holds."""
+# The acts that settle a notice by themselves.
 _ACTS: Mapping[str, Any] = {
     "parent": _l("la famille"),
     "letter": _l("un nouveau courrier"),
     "import": _l("un import de fichier"),
     "reopening": _l("la réouverture de l’accès"),
 }
-"""The acts that settle a notice by themselves."""
+# The sentences of these acts, as the database has them.
 _SENTENCES: Mapping[str, Any] = {
     "a new letter was used": _l("Un nouveau courrier a servi."),
     "new letter": _l("Nouveau courrier"),
@@ -50,7 +51,6 @@ _SENTENCES: Mapping[str, Any] = {
     "unlocked": _l("Compte débloqué"),
     "reopened": _l("L’accès est rouvert."),
 }
-"""The sentences of these acts, as the database has them."""
 _LETTER = "new letter: "
 
 

@@ -35,11 +35,10 @@ blueprint = Blueprint("decisions", __name__)
 
 CALLED = "appel"
 """What was done, in the URL of a notice: a call was noted."""
-_LATE = "tard"
-"""The same: a colleague was first."""
+_LATE = "tard"  # the same: a colleague was first
 _ALL = "tous"
+# The views of the parts of « Décisions », and their labels.
 _PARTS = {"to_decide": _l("À décider"), "in_force": _l("En cours")}
-"""The views of the parts of « Décisions », and their labels."""
 
 
 class AnswerForm(DeskForm):

@@ -75,11 +75,11 @@ class Words:
     answers: Mapping[Answer, Consequence]
 
 
+# The only answer: a head reopens on the page of the account, which settles the notice.
 _STAYS = Consequence(
     _l("Donner raison à la suspension : elle reste"),
     _l("Le signalement est réglé, avec votre phrase. Rien d’autre ne change."),
 )
-"""The only answer: a head reopens on the page of the account, which settles the notice."""
 WORDS: Mapping[Kind, Words] = {
     Kind.GUARDIAN_WAITS: Words(
         _l("Nouveau responsable à vérifier"),

@@ -33,8 +33,8 @@ from idp.registration.invitations import bind
 from idp.registration.metadata import FIELDS, ClientMetadata, uris
 from idp.throttle import guard, limits
 
+# The kinds of the fields that wait together: an ENT that moves to another server moves as a whole.
 _ADDRESSES = frozenset({Kind.URI, Kind.URIS, Kind.PROFILE_URIS, Kind.KEYS})
-"""The kinds of the fields that wait together: an ENT that moves to another server moves as a whole."""
 
 
 @dataclass(frozen=True)

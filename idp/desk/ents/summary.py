@@ -31,8 +31,8 @@ _MOST_SCHOOLS = 50
 _PAGES = frozenset({"policy_uri", "tos_uri"})  # the addresses that a parent may read and that receive nothing
 
 
+# A fact for a page: its label, the name that the protocol has for it, if any, and the lines of its value.
 _Fact = tuple[str, str, list[str]]
-"""A fact for a page: its label, the name that the protocol has for it, if any, and the lines of its value."""
 
 
 def detail(client: Client) -> dict[str, Any]:

@@ -90,8 +90,8 @@ class Offered:
 
 
 _actions: list[Action] = []
+# The rights of the actions that are left for a replaced account: a school only reads it (`access.account_to_read`).
 _OF_REPLACED = frozenset({Right.READ_NOTICES, Right.SERVE_RIGHTS})
-"""The rights of the actions that are left for a replaced account: a school only reads it (`access.account_to_read`)."""
 
 
 def register(action: Action) -> None:
@@ -111,8 +111,8 @@ def offered(subject: Subject) -> list[Offered]:
     ]
 
 
+# The events of wrong tries. The counters of a person's browsers cannot be found by the account.
 _TRIES = ("sign_in", "reauthenticated")
-"""The events of wrong tries. The counters of a person's browsers cannot be found by the account."""
 _UNLOCKED = frozenset(kind.value for kind in school_notices.SETTLED_BY_UNLOCK)
 
 

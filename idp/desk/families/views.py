@@ -95,8 +95,8 @@ def _successors(account_id: uuid.UUID) -> list[tuple[str, str]]:
 
 
 _EVENTS = 10
+# The events that a colleague needs; neither the device nor the ENT is shown.
 _KINDS = frozenset(name for name, kind in KINDS.items() if kind.family)
-"""The events that a colleague needs; neither the device nor the ENT is shown."""
 
 
 def entrances(shown: Iterable[TieView]) -> list[registry.Registration]:

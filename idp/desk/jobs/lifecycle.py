@@ -177,8 +177,8 @@ def cancel(job: Job) -> bool:
 
 _WAIT = timedelta(seconds=20)
 _MOST_FAULTS = 3  # a job that fails by an error of the program or of the database is tried this often
+# A job that still runs when its message is claimed once more has killed its workers, and is not begun again.
 _MOST_BEGINNINGS = 5
-"""A job that still runs when its message is claimed once more has killed its workers, and is not begun again."""
 
 log_lines = structlog.get_logger()
 

@@ -35,13 +35,13 @@ _KIND = case(
     else_=Kind.DOUBT.value,
 )
 
+# The notices that become of problems, by the code of the issue. The key of such an issue is the guardian's.
 _NOTICES = {
     "key_changes_person": NoticeKind.PERSON_REPLACED,
     "name_in_doubt": NoticeKind.NAME_IN_DOUBT,
     "namesake_starts_again": NoticeKind.PERSON_REPLACED,
     "tie_disputed": NoticeKind.NOT_GUARDIAN,
 }
-"""The notices that become of problems, by the code of the issue. The key of such an issue is the guardian's."""
 
 
 @dataclass(frozen=True)

@@ -108,8 +108,8 @@ _EXCEEDED = {
         "%(days)s derniers jours ; limite du secrétariat : %(percent)s %%."
     ),
 }
+# The mistakes that a person who reads no names sees one by one.
 _OF_SCHOOLS_OR_FILES = frozenset({"other_source", policy.CROWDED})
-"""The mistakes that a person who reads no names sees one by one."""
 
 _MUCH_CHANGES = _l(
     "Beaucoup de comptes ou de liens prendraient fin, ou beaucoup d’élèves sont connus dans un autre établissement. "
@@ -308,6 +308,7 @@ def _of_accounts(count: int) -> str:
     )
 
 
+# Which accounts an import closes and opens again: a count, and its words for one and for several.
 _ACCESS = (
     ("accounts", "disabled", _l("Un compte est fermé."), _l("%(n)s comptes sont fermés.")),
     (
@@ -323,7 +324,6 @@ _ACCESS = (
         _l("Les suspensions de %(n)s liens restent, bien que le fichier ne nomme plus ces personnes."),
     ),
 )
-"""Which accounts an import closes and opens again: a count, and its words for one and for several."""
 
 
 def _of_access(counts: Mapping[str, Mapping[str, int]]) -> Iterator[str]:

@@ -245,8 +245,8 @@ def _begin_writing(running: Running, role: Role, result: ImportResult) -> None:
     running.begin_writing({"counts": imports.totals(result), "format": _format(result)})
 
 
+# The issues of people whose pupils, or guardians, are in the other file of a pair.
 _OF_HALF_PAIRS = frozenset({"guardian_missing", "student_missing", "student_without_representative"})
-"""The issues of people whose pupils, or guardians, are in the other file of a pair."""
 
 
 @dataclass(frozen=True)

@@ -97,8 +97,8 @@ def _read_ties(accounts: Iterable[Account]) -> None:
         db.session.scalars(with_ties.options(*OF_ACCOUNT[:-1], ties_of)).all()
 
 
+# How long after the pupil's arrival a tie is taken for one that ended by it: the file names other guardians.
 _FIRST_DAY = timedelta(days=1)
-"""How long after the pupil's arrival a tie is taken for one that ended by it: the file names other guardians."""
 MOST = 20
 
 

@@ -36,10 +36,10 @@ from idp.outbox.worker import DEAD
 LONGEST = 100
 _MOST_WORDS = 6
 SHORTEST = 3  # letters that a search needs, unless it names a class or a whole short name
+# Words that are in many names: alone, they are no short name.
 _PARTICLES = frozenset(("al", "da", "de", "di", "do", "du", "el", "la", "le", "st"))
-"""Words that are in many names: alone, they are no short name."""
+# Words before a name, which callers say and files do not have: « M. et Mme Leroy ».
 _CIVILITIES = frozenset(("m", "mr", "mme", "mlle", "monsieur", "madame", "mademoiselle", "et"))
-"""Words before a name, which callers say and files do not have: « M. et Mme Leroy »."""
 _SHORTEST_WITH_ERROR = 4  # letters of a word in which a typing error is looked for
 _RARE = 6  # letters of a word that few people have, or few beginnings of their words
 _LONG = 7  # letters from which the typing error may be in the beginning of a longer word

@@ -26,8 +26,8 @@ from idp.oidc.parameters import ParameterError, parse
 from idp.oidc.tokens.issued import read_id_token
 from idp.services import services
 
+# A JWT whose claims can be read. Its signature is empty for the algorithm `none` (RFC 7519 6.1).
 _JWT = re.compile(r"[\w-]+\.([\w-]+)\.[\w-]*", re.ASCII)
-"""A JWT whose claims can be read. Its signature is empty for the algorithm `none` (RFC 7519 6.1)."""
 
 
 def _mode_of_object(value: str) -> str:

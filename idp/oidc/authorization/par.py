@@ -24,9 +24,9 @@ from idp.web.errors import TooManyRequestsError
 from idp.web.http import Request, Response
 
 _LIFETIME_SECONDS = 90  # of a request, until the browser opens it (RFC 9126, 2.2: below ten minutes)
+# Characters of a stored request. The limits of the single parameters allow ten times as much, and anybody can push in
+# the name of a public client.
 _MAX_STORED_LENGTH = 16_000
-"""Characters of a stored request. The limits of the single parameters allow ten times as much, and anybody can push in
-the name of a public client."""
 
 
 @declares(Trait.FOR_PROGRAMS)

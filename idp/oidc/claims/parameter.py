@@ -16,8 +16,8 @@ from typing import Any, NoReturn
 
 RequestedClaims = Mapping[str, list[Any] | None]  # names of claims, each with the accepted values; None for any
 
+# Levels of nesting, far below Python's recursion limit: the stored text is parsed again deeper in the stack.
 _MAX_DEPTH = 8
-"""Levels of nesting, far below Python's recursion limit: the stored text is parsed again deeper in the stack."""
 _MAX_SUB_LENGTH = 255  # in characters (Core 2)
 
 

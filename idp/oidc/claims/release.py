@@ -30,13 +30,13 @@ ACR_VALUES = (PASSKEY_CLASS, PHISHING_RESISTANT_CLASS, KNOWN_DEVICE_CLASS, PASSW
 A sign-in satisfies the weaker ones too, so that a passkey opens an ENT that asks for the class of the password.
 """
 
+# The classes that a sign-in satisfies, its own first.
 _SATISFIED = {
     PASSWORD: (PASSWORD_CLASS,),
     PASSWORD_ON_KNOWN_DEVICE: (KNOWN_DEVICE_CLASS, PASSWORD_CLASS),
     PASSKEY_IN_SOFTWARE: ACR_VALUES,
     PASSKEY_IN_HARDWARE: ACR_VALUES,
 }
-"""The classes that a sign-in satisfies, its own first."""
 
 SETTABLE_PROFILE = ("middle_name", "nickname", "profile", "picture", "website", "gender", "birthdate", "zoneinfo")
 """Standard claims of the scope `profile` that an operator may set, since no school file has them."""
@@ -262,6 +262,7 @@ def _school(holder: Holder) -> dict[str, Any]:
     }
 
 
+# The function that builds the claims of each scope.
 _GROUPS: dict[str, Callable[[Holder], dict[str, Any]]] = {
     "profile": _profile,
     "email": _email,
@@ -270,4 +271,3 @@ _GROUPS: dict[str, Callable[[Holder], dict[str, Any]]] = {
     "ent": _school,
     "charter": _charter,
 }
-"""The function that builds the claims of each scope."""

@@ -141,6 +141,7 @@ def _boolean(text: str) -> bool:
 
 
 _text = partial(_within, longest=_LONGEST_TEXT)
+# The claims that may be set, each with its validator, which raises `ValueError` with the end of a sentence.
 _VALIDATORS: dict[str, Callable[[str], str | bool]] = {
     "middle_name": _text,
     "nickname": _text,
@@ -157,4 +158,3 @@ _VALIDATORS: dict[str, Callable[[str], str | bool]] = {
         for member in ADDRESS_MEMBERS
     },
 }
-"""The claims that may be set, each with its validator, which raises `ValueError` with the end of a sentence."""

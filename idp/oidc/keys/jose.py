@@ -29,19 +29,19 @@ _MAX_EXPONENT = 2**32
 _RSA_BITS = range(2048, 4097)
 _FIELD = 2**255 - 19
 _ORDER_8 = 2707385501144840649318225287225658788936804267575313519463743609750303402022
+# The y coordinates of the eight points of small order of Ed25519 (RFC 8032 5.1). Anybody can sign for such a key.
 _SMALL_ORDER = frozenset({0, 1, _FIELD - 1, _ORDER_8, _FIELD - _ORDER_8})
-"""The y coordinates of the eight points of small order of Ed25519 (RFC 8032 5.1). Anybody can sign for such a key."""
 PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 """Members of a private or symmetric JWK (RFC 7518 6.2.2, 6.3.2, 6.4.1)."""
 
 _EC, _RSA, _OKP = ("crv", "x", "y"), ("n", "e"), ("crv", "x")
+# For each algorithm: the type, curve and members of its keys (RFC 7638 3.2), and their class.
 _KINDS: dict[str, tuple[str, str | None, tuple[str, ...], type[JoseKey]]] = {
     "ES256": ("EC", "P-256", _EC, ECKey),
     "EdDSA": ("OKP", "Ed25519", _OKP, OKPKey),
     "PS256": ("RSA", None, _RSA, RSAKey),
     "RS256": ("RSA", None, _RSA, RSAKey),
 }
-"""For each algorithm: the type, curve and members of its keys (RFC 7638 3.2), and their class."""
 
 _SYNONYMS = {"Ed25519": "EdDSA"}  # the name of RFC 9864 (2.2) for an algorithm of ours: EdDSA has no other curve here
 CLIENT_ALGORITHMS = (*ALGORITHMS, *_SYNONYMS)

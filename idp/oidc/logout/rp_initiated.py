@@ -33,8 +33,8 @@ from idp.web.http import current_request
 from idp.web.redirects import render_page, see_other
 from idp.web.security import check_form_token
 
+# The parameters that the form of the confirmation repeats.
 _FORM_FIELDS = ("client_id", "id_token_hint", "post_logout_redirect_uri", "state")
-"""The parameters that the form of the confirmation repeats."""
 
 _Current = tuple[Session, Account] | None  # the session of this browser and its account
 

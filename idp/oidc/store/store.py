@@ -132,6 +132,7 @@ _CHILDREN = f"""(SELECT coalesce(json_agg(json_build_object(
     'student_id', k.student_id, 'degree', k.degree) ORDER BY k.rank), '[]')
   FROM {audience.known_children_sql(client="c", account="a.id", moment=":now")} k)"""  # noqa: S608 - made of constants
 
+# Where the fields of a holder come from; the others are columns of the account under their own names.
 _HOLDER_SOURCES = {
     "scope": "t.scope",
     "claims": "t.claims",
@@ -144,7 +145,6 @@ _HOLDER_SOURCES = {
     "charter_accepted_at": "ca.accepted_at",
     "children": _CHILDREN,
 }
-"""Where the fields of a holder come from; the others are columns of the account under their own names."""
 _HOLDER_COLUMNS = ", ".join(
     f"{_HOLDER_SOURCES.get(field.name, f'a.{field.name}')} AS {field.name}" for field in fields(Holder)
 )

@@ -37,8 +37,8 @@ _CHECKS: dict[str, Check] = {
     "nodes": proxy.check_nodes,
     "certificates of ENTs": database.check_ents,
 }
+# The checks that only read the database, after the one of the database itself.
 _IN_DATABASE = {"secret key", "signing keys", "outbox", "purge", "certificates of ENTs"}
-"""The checks that only read the database, after the one of the database itself."""
 
 
 @click.command("doctor")

@@ -34,16 +34,13 @@ from idp.services import services
 CLUSTERS = Path("/var/lib/postgresql")
 """Where Debian keeps the data of PostgreSQL."""
 _OLDEST = 150_000  # PostgreSQL 15, as server_version_num says it
-_SLOW = 0.005
-"""Seconds for the shortest statement: a sign-on has three, so that 20 ms more would be the network."""
+_SLOW = 0.005  # seconds for the shortest statement: a sign-on has three, so that 20 ms more would be the network
 _STATEMENTS = 7
 _MAKE_ROOM = "make room, as much as is used"
 _DRIFT, _WRONG = timedelta(seconds=2), timedelta(seconds=30)
 """Tokens and proofs are dated, and accepted with a minute of difference."""
-_LARGE = 1024 * 1024
-"""Bytes of a table whose statistics matter to its plans."""
-_WRITTEN = 100_000
-"""Bytes of the trial write: more than the free space of a page, so that the file of the table grows."""
+_LARGE = 1024 * 1024  # bytes of a table whose statistics matter to its plans
+_WRITTEN = 100_000  # bytes of the trial write: more than the free space of a page, so that the file of the table grows
 
 
 def check(site: Site) -> Iterator[Finding]:

@@ -27,8 +27,7 @@ S’il est arrivé dans les indésirables, faites vérifier SPF, DKIM et DMARC p
 """
 _LONG = timedelta(minutes=10)
 _PURGED_WITHIN = timedelta(days=2)
-_PERIODS = 3
-"""A worker that runs has done each periodic job within so many periods."""
+_PERIODS = 3  # A worker that runs has done each periodic job within so many periods
 
 
 def check_mail_server(_site: Site) -> Iterator[Finding]:

@@ -21,11 +21,9 @@ from idp.operations.health import ECHO_HEADER, Readiness, fingerprints, sign_ech
 from idp.origins import DEFAULT_PORTS
 
 _Kind = TypeVar("_Kind")
-_SECONDS = 10.0
-"""Longer than the service waits for its database, before it says that it is not ready."""
+_SECONDS = 10.0  # longer than the service waits for its database, before it says that it is not ready
 _LONGEST = 16 * 1024
-_INVENTED = "203.0.113.99"
-"""An IP that no machine has (RFC 5737): the request claims to come from it."""
+_INVENTED = "203.0.113.99"  # an IP that no machine has (RFC 5737): the request claims to come from it
 _SOON = timedelta(days=21)
 _RECENT_MINUTES = 24 * 60
 _DECLARE = "set IDP_TRUSTED_PROXIES to the number of proxies that set X-Forwarded-For; with deploy/nginx.conf, 1"

@@ -27,6 +27,7 @@ from idp.config import LOOPBACK, Settings
 from idp.mail.emails import InvalidEmailError, parse_email
 from idp.operations.checks.finding import Finding, Site
 
+# SHA-256 of keys that were published in the source, and of the command in the guide, which systemd does not run.
 _PUBLISHED = frozenset(
     {
         "2abf3c86fbe96a9fc481009b7eef050862bdb97e111073f5c93c736cbe7ebc1c",
@@ -37,7 +38,6 @@ _PUBLISHED = frozenset(
         "e44ce386bfc5c9857124cf45dd1d5c841c3a65da1b197684e3eb39c7685f9ff9",
     }
 )
-"""SHA-256 of keys that were published in the source, and of the command in the guide, which systemd does not run."""
 _SAFE_SSL_MODES = frozenset({"require", "verify-ca", "verify-full"})
 _REQUIRED = {
     "legal_publisher": "the legal notice must name the publisher",
@@ -49,15 +49,14 @@ _REQUIRED = {
 }
 _MAILS = ("contact_mail", "dpo_mail", "accessibility_mail", "mail_from")
 _SHOWN_TEXTS = (*_REQUIRED, "academy", "support_phone", "support_url", "support_hours", "service_name")
-_SAMPLE = "…"
-"""What deploy/environment.sample has in place of a value."""
+_SAMPLE = "…"  # what deploy/environment.sample has in place of a value
+# Settings in which another check refuses it: an email and a random key have no `…`.
 _JUDGED_APART = frozenset({*_MAILS, "secret_key", "secret_key_fallbacks"})
-"""Settings in which another check refuses it: an email and a random key have no `…`."""
 _PLACEHOLDER = re.compile(r"(?i)\b(to-?do|tbd|fix-?me|change-?me|à compléter|a completer|lorem ipsum|x{3,})\b|<[^<>]*>")
 
-_MIN_GUESSES_LOG10 = 25
-"""The least `guesses_log10` of zxcvbn for a key; 16 random bytes in hexadecimal have 29 to 32."""
+_MIN_GUESSES_LOG10 = 25  # the least `guesses_log10` of zxcvbn for a key; 16 random bytes in hexadecimal have 29 to 32
 _MAX_SCORED = 72
+# The most frequent pairs of letters in French and English: a third of the pairs of a text, a sixteenth by chance.
 _FREQUENT_PAIRS = frozenset(
     {
         *("es", "le", "de", "en", "re", "nt", "on", "er", "te", "et", "el", "an", "se", "ti", "la", "ai", "it", "me"),
@@ -65,7 +64,6 @@ _FREQUENT_PAIRS = frozenset(
         *("ma", "pa", "ss", "io"),
     }
 )
-"""The most frequent pairs of letters in French and English: a third of the pairs of a text, a sixteenth by chance."""
 _RANDOM_SHARE = 1 / 16
 _DEVIATIONS, _MIN_PAIRS = 4.5, 5
 """A key is a text if the number of these pairs exceeds that of a random key by so many standard deviations: one random

@@ -130,6 +130,7 @@ _CLAIMS: Mapping[str, str] = {
     "phone_number_verified": "téléphone vérifié",
 }
 
+# The words for the codes of fields of the journal that are not the journal's own.
 _CODES: Mapping[str, Mapping[Any, str]] = {
     "act": catalogue.WORDS,
     "about": NOTICES,
@@ -137,8 +138,8 @@ _CODES: Mapping[str, Mapping[Any, str]] = {
     "dispute": NOTICES,
     "message": MESSAGES,
 }
-"""The words for the codes of fields of the journal that are not the journal's own."""
 
+# The words for a column's codes, by table and column.
 _WORDS: Mapping[tuple[str, str], Mapping[Any, str]] = {
     ("account", "password_state"): _PASSWORDS,
     ("account", "locale"): _LOCALES,
@@ -158,7 +159,6 @@ _WORDS: Mapping[tuple[str, str], Mapping[Any, str]] = {
     ("audit", "kind"): catalogue.WORDS,
     ("audit", "result"): _RESULTS,
 }
-"""The words for a column's codes, by table and column."""
 
 
 def in_words(table: str, column: str, value: Any) -> str:

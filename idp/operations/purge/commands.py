@@ -46,6 +46,7 @@ SWITCHED_OFF_KEPT = timedelta(days=1)
 SENT_KEPT = timedelta(days=30)
 PROOFS_KEPT = timedelta(days=1)  # how long proofs are kept beyond their end, in case the purging node's clock is wrong
 
+# The rows that are removed at an age: their name in `--json`, an indexed time, and how long they stay after it.
 _AGED: Sequence[tuple[str, Any, timedelta]] = (
     ("links", OneTimeLink.expires_at, ENDED_KEPT),
     ("kept_passwords", KeptPassword.kept_at, ACTIVATION_LIFETIME),
@@ -55,7 +56,6 @@ _AGED: Sequence[tuple[str, Any, timedelta]] = (
     ("challenges", SpentChallenge.expires_at, PROOFS_KEPT),
     ("outbox_messages", OutboxMessage.finished_at, SENT_KEPT),
 )
-"""The rows that are removed at an age: their name in `--json`, an indexed time, and how long they stay after it."""
 _COUNTED = {
     "throttle_counters": "expired counters of tries",
     "links": "one-time links",

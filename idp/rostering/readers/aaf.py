@@ -32,13 +32,13 @@ ROOT = "ficAlimMENESR"
 _ACTS: Mapping[str, Act] = {"addRequest": Act.PUT, "modifyRequest": Act.MODIFY, "deleteRequest": Act.DELETE}
 _STUDENT, _GUARDIAN, _SCHOOL = "student", "guardian", "school"
 _PERSONS = {"Eleve": _STUDENT, "PersRelEleve": _GUARDIAN}
+# The kind of a file's requests by its name; empty for others, such as teachers.
 _FILES = {
     _STUDENT: re.compile(r"_Eleve_"),
     _GUARDIAN: re.compile(r"_PersRelEleve_"),
     _SCHOOL: re.compile(r"_EtabEducNat_"),
     "": re.compile(r"_PersEducNat_"),
 }
-"""The kind of a file's requests by its name; empty for others, such as teachers."""
 _LONGEST_WORD = 60
 _ENVELOPE = {"operationalAttributes", "identifier", "attributes", "modifications"}
 _NAMED = ("attr", "modification")
@@ -75,8 +75,8 @@ ENTEcoleSecteur ENTEcoleCirconscription ENTEcoleCommune ENTEcoleRPI
 postOfficeBox street postalCode l facsimileTelephoneNumber
 """
 
+# The attributes of the AAF, 2D and 1D, read or ignored on purpose. Any other name is reported.
 _KNOWN = frozenset(_WORDS.split())
-"""The attributes of the AAF, 2D and 1D, read or ignored on purpose. Any other name is reported."""
 
 
 class _Request(NamedTuple):

@@ -43,8 +43,8 @@ DATE_MODIFICATION
 """
 _DATES = {"DATE_NAISS": "naissance", "DATE_SORTIE": "sortie"}
 _NEW_AUTHORITIES = {"1": 1, "2": 2, "3": 3}
+# `RESP_LEGAL` 1 and 2 were the first and the second legal representative; 0 was another person.
 _OLD_AUTHORITIES = {"1": 1, "2": 1, "0": 3}
-"""`RESP_LEGAL` 1 and 2 were the first and the second legal representative; 0 was another person."""
 
 Fields = dict[str, str]
 

@@ -159,6 +159,7 @@ _ADDED = (
     "LEFT JOIN known_account k ON k.id = a.account LEFT JOIN student s ON s.child_id = a.child "
     "LEFT JOIN known_child c ON c.id = a.child ORDER BY 1, 2"
 )
+# The ties of pupils who stay: those of a pupil who leaves are said with the pupil.
 _TIES_ENDED = (
     "SELECT k.family_name, k.given_name, c.class_name, c.given_name || ' ' || c.family_name AS child, "
     "t.closed AS closed FROM ending_link e JOIN known_link t ON t.child = e.child AND t.account = e.account "
@@ -166,7 +167,6 @@ _TIES_ENDED = (
     "LEFT JOIN student s ON s.child_id = c.id WHERE c.in_scope AND s.fate IN ('open', 'kept') "
     "ORDER BY 1, 2"
 )
-"""The ties of pupils who stay: those of a pupil who leaves are said with the pupil."""
 
 
 _KINSHIPS = {
@@ -272,12 +272,12 @@ _BECOMES = {
     "closed": "Devient responsable de {child} dans le fichier ; l’accès à {child} reste suspendu.",
     "waits": "Devient responsable de {child} dans le fichier, sans accès tant que la direction n’a pas décidé.",
 }
+# What the file says of a tie, by `known_link.closed`.
 _IS_NO_MORE = {
     "": "N’est plus responsable de {child}, et n’y a plus accès.",
     "closed": "N’est plus responsable de {child} dans le fichier ; la suspension de l’accès reste.",
     "waits": "N’est plus responsable de {child} : la direction n’avait pas décidé de son accès.",
 }
-"""What the file says of a tie, by `known_link.closed`."""
 
 
 def _ties(staging: Staging) -> Iterator[Difference]:

@@ -20,12 +20,12 @@ class Person(NamedTuple):
 
 WAITS = "guardian_waits"
 _LONGEST = 410  # characters of the names that are stored with an issue
+# A pupil and a guardian may have one number: the line says who is meant.
 _NAMED = (
     "SELECT family_name, given_name, class_name FROM (SELECT family_name, given_name, coalesce(class_name, '') AS "
     "class_name, line FROM student WHERE key = :key UNION ALL SELECT family_name, given_name, '', line FROM guardian "
     "WHERE key = :key) ORDER BY line <> :line"
 )
-"""A pupil and a guardian may have one number: the line says who is meant."""
 CAUSES = frozenset({"student_left", "student_without_class"})
 """The issues of a pupil from which `_FOLLOWING` follows for the guardians."""
 _FOLLOWING = "no_open_student"
@@ -41,12 +41,12 @@ _OF_TIE = (
     "AND d.account = coalesce(g.account_id, a.account, k.id) WHERE l.guardian = :key AND {state} ORDER BY 1"
 )
 _IS_STILL_EXCLUDED = "(d.child, d.account) IN (SELECT child, account FROM excluded_link)"
+# The statements of the pupils whom an issue of a guardian is about, by the code of the issue.
 _PUPILS_OF = {
     WAITS: _OF_TIE.format(links="allowed_link", state="d.wait <> ''"),
     "tie_disputed": _OF_TIE.format(links="known_link", state="d.closed = 'disputed'"),
     "tie_excluded": _OF_TIE.format(links="known_link", state=_IS_STILL_EXCLUDED),
 }
-"""The statements of the pupils whom an issue of a guardian is about, by the code of the issue."""
 TOLD_BY_NAME = frozenset({"guardian_left"})  # the issues that are lines of another kind
 
 

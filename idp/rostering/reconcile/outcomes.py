@@ -32,13 +32,13 @@ class Consequence:
     is_doubt: bool = False
 
 
+# One sentence for all cases, so that nobody learns from it who has a key.
 _OUTSIDE = Consequence(
     Fate.REFUSED,
     "outside",
     "Cette personne est aussi connue hors de votre établissement : l’académie fait le rattachement.",
     Severity.ERROR,
 )
-"""One sentence for all cases, so that nobody learns from it who has a key."""
 
 STUDENTS: Mapping[str, Consequence] = {
     StudentOutcome.CHANGE_OF_UNKNOWN: Consequence(

@@ -180,8 +180,8 @@ GUARDIAN_FIELDS = (
 )  # fmt: skip
 """The columns of a guardian that the files decide, as `guardian` and `known_account` name them."""
 
+# The fields that one file of a pair may leave out: that is no contradiction.
 _OPTIONAL = frozenset(("left_on", "birth_date"))
-"""The fields that one file of a pair may leave out: that is no contradiction."""
 _NOT_COMPARED = frozenset(("key", "act", "lists_guardians", "record", "is_second_hand", "file", "line"))
 _RENAMED = (
     "renamed = renamed OR (act = 'put' AND excluded.act = 'put' AND "

@@ -16,8 +16,8 @@ from idp.rostering.reconcile import schema, statements
 from idp.rostering.records import Act, Form, Issue, Mode, Place, Severity
 
 _PAGE = 2000
+# How many issues of one code are stored one by one; further ones are counted.
 _MOST_KEPT = {Severity.WARNING: 1000, Severity.ERROR: 10_000}
-"""How many issues of one code are stored one by one; further ones are counted."""
 
 
 class Staging:

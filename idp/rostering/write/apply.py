@@ -31,10 +31,9 @@ from idp.rostering.records import Format
 from idp.rostering.write import leavers, moving, opening, ties
 
 _PAGE = 500
-_SMALL_PAGE = 100
-"""For accounts that come back or leave: each may have sessions, and ENTs are told of their end."""
+_SMALL_PAGE = 100  # for accounts that come back or leave: each may have sessions, and ENTs are told of their end
+# After so many, the database's statistics about its tables are wrong until it refreshes them by itself.
 _MANY_ROWS = 10_000
-"""After so many, the database's statistics about its tables are wrong until it refreshes them by itself."""
 
 _SCHOOLS = (
     "SELECT key, uai, name, degree, address_lines, phone FROM school "
@@ -52,11 +51,13 @@ _CHANGED_ACCOUNTS = (
 )
 _FORMER_ACCOUNTS = "SELECT DISTINCT account FROM replaced_key ORDER BY account"
 _DOUBTED_ACCOUNTS = "SELECT account FROM doubted_account ORDER BY account"
+# Whether the files name the person of an account, and no record of that person is in doubt.
 _IS_ANSWERED = (
     "SELECT EXISTS (SELECT 1 FROM guardian WHERE fate = 'known' AND account_id = :account AND given_name IS NOT NULL) "
     "AND NOT EXISTS (SELECT 1 FROM doubted_account WHERE account = :account)"
 )
-"""Whether the files name the person of an account, and no record of that person is in doubt."""
+# `own` says that more than the links of a pupil changes. A new pupil has another key than the file's if a namesake has
+# that one. The number is not a digest of the birth date, which an ENT that knows the names would compute.
 _STUDENTS = (
     f"SELECT s.child_id AS child_id, iif(k.id IS NULL AND {made_of_names('s.key')}, coalesce((SELECT {stem('s.key')} "
     f"|| substr(o.id, 1, 16) FROM known_child o WHERE {stem('o.stored')} = {stem('s.key')} AND o.stored = s.key), "
@@ -69,9 +70,6 @@ _STUDENTS = (
     "LEFT JOIN changed_student c ON c.key = s.key "
     f"WHERE s.fate IN {HERE} AND (k.id IS NULL OR c.key IS NOT NULL) ORDER BY s.rowid"
 )
-"""`own` says that more than the links of a pupil changes. A new pupil has another key than the file's if a namesake has
-that one. The number is not a digest of the birth date, which an ENT that knows the names would compute.
-"""
 _LIFTED_EXCLUSIONS = "SELECT child, account FROM lifted_exclusion ORDER BY child, account"
 _RETURNING_ACCOUNTS = (
     "SELECT DISTINCT l.account FROM allowed_link l JOIN known_account a ON a.id = l.account WHERE a.is_left "

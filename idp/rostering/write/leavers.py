@@ -35,6 +35,7 @@ _accounts = cast("Table", Account.__table__)
 _children = cast("Table", Child.__table__)
 _BY = "roster"
 
+# A key that goes from an account to a new one; `uai` is the first school of the new account's pupils.
 _REPLACEMENTS = (
     "SELECT r.account AS former_id, r.why AS why, (SELECT min(s.uai) FROM link l JOIN student s ON s.key = l.student "
     "WHERE l.guardian = g.key) AS uai, g.account_id AS account_id, g.key AS key, "
@@ -42,7 +43,6 @@ _REPLACEMENTS = (
     "FROM replaced_key r JOIN guardian g ON g.key = r.key "
     "WHERE r.account IN (SELECT value FROM json_each(:accounts)) ORDER BY r.account, r.key"
 )
-"""A key that goes from an account to a new one; `uai` is the first school of the new account's pupils."""
 _LEAVING_ACCOUNTS = (
     "SELECT account FROM leaving_account WHERE account IN (SELECT value FROM json_each(:accounts)) ORDER BY account"
 )
@@ -50,11 +50,11 @@ LEFT_STUDENTS = (
     "SELECT id FROM absent_student UNION SELECT k.id FROM student s JOIN known_child k ON k.key = s.key "
     "WHERE s.fate = 'gone' AND NOT k.is_left ORDER BY 1"
 )
+# `both_stay` says that the pupil and the account of an ending link stay.
 _ENDING_LINKS = (
     f"SELECT child, account, child NOT IN ({LEFT_STUDENTS}) AND account NOT IN (SELECT account FROM closing_account) "
     "AS both_stay FROM ending_link WHERE account IN (SELECT value FROM json_each(:accounts))"
 )
-"""`both_stay` says that the pupil and the account of an ending link stay."""
 
 
 def welcome_back(settings: Settings, batch: str, page: Sequence[Any]) -> None:

@@ -88,8 +88,7 @@ def columns_of(person: Any) -> dict[str, Any]:
 
 
 _LONGEST_NAME = 20
-_DIGITS = (4, 4, 4, 5, 6, 8)
-"""How many digits each attempt draws: frequent names get longer numbers."""
+_DIGITS = (4, 4, 4, 5, 6, 8)  # how many digits each attempt draws: frequent names get longer numbers
 ATTEMPTS = range(len(_DIGITS))
 _PARTICLES = frozenset(("d", "da", "de", "del", "des", "di", "do", "dos", "du", "el", "la", "le", "les", "van", "von"))
 _PARTICLES_OF = frozenset(("den", "der", "ter", "ben", "bin", "al", "o", "san", "st"))

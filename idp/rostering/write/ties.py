@@ -38,6 +38,7 @@ UPDATE_ONE = update(_links).where(
 )
 
 
+# Links that are new, changed, or hold again; the facts are about the link in the database.
 _CHANGED_LINKS = (
     "SELECT l.child AS child, l.account AS account, l.kinship AS kinship, l.authority AS authority, "
     "l.wait AS wait, k.child IS NOT NULL AS is_known, coalesce(k.is_ended, 1) AS is_ended, "
@@ -48,10 +49,9 @@ _CHANGED_LINKS = (
     "WHERE l.child IN (SELECT value FROM json_each(:children)) AND (k.child IS NULL OR k.is_ended "
     "OR k.kinship IS NOT l.kinship OR k.authority IS NOT l.authority) ORDER BY l.account, s.rowid"
 )
-"""Links that are new, changed, or hold again; the facts are about the link in the database."""
 _OF_PUPILS = "child IN (SELECT value FROM json_each(:keys))"
+# The links of some pupils whom the files add beside an active guardian.
 _ADDED_LINKS = added_links(f"AND l.{_OF_PUPILS}") + " ORDER BY 2, 1"
-"""The links of some pupils whom the files add beside an active guardian."""
 _ACTIVE_LINKS = f"{ACTIVE} AND o.{_OF_PUPILS} ORDER BY 2, 1"
 REASONS: Mapping[Wait, str] = {
     Wait.NEW_GUARDIAN: "Nouveau responsable, à vérifier : un accès à cet élève est fermé.",

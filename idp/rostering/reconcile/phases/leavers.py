@@ -9,29 +9,30 @@ from idp.rostering.reconcile.statements import HERE
 from idp.rostering.records import Mode, Severity
 
 _PAGE = 1000
+# Whether the key of a refused record is not known: then nobody can say which person the files still name.
 _LACKS_KEY = "SELECT EXISTS (SELECT 1 FROM unread WHERE kind = 'guardian' AND key = '')"
-"""Whether the key of a refused record is not known: then nobody can say which person the files still name."""
+# The same for pupils, whom the rows of guardians may describe.
 _LACKS_STUDENT_KEY = (
     "SELECT EXISTS (SELECT 1 FROM unread WHERE key = '' "
     "AND (kind = 'student' OR kind = 'guardian' AND EXISTS (SELECT 1 FROM student WHERE is_second_hand)))"
 )
-"""The same for pupils, whom the rows of guardians may describe."""
 
+# A pupil whose record was refused is in the file all the same; readers name the row by the key that it holds.
 _FIND_ABSENT = (
     "INSERT INTO absent_student SELECT id FROM known_child k WHERE k.in_scope AND NOT k.is_left "
     "AND NOT EXISTS (SELECT 1 FROM student s WHERE s.key = k.key) "
     "AND k.key NOT IN (SELECT key FROM unread WHERE kind = 'student') "
     "AND bare_key(k.key) NOT IN (SELECT key FROM unread WHERE kind = 'student')"
 )
-"""A pupil whose record was refused is in the file all the same; readers name the row by the key that it holds."""
 
+# The known links that each table gets if the files do not name them.
 _STATES = {
     "ending_link": "NOT k.is_ended",
     "lifted_exclusion": "k.closed = 'excluded' AND (k.child, k.account) NOT IN "
     "(SELECT child, account FROM excluded_link)",
 }
-"""The known links that each table gets if the files do not name them."""
 _ANY = "SELECT EXISTS (SELECT 1 FROM known_link k WHERE {state})"
+# The person of a refused record keeps the links; so does the person whom a record names under another one's key.
 _FIND_UNNAMED = (
     "INSERT INTO {table} SELECT k.child, k.account FROM student s JOIN known_link k ON k.child = s.child_id "
     f"WHERE s.fate IN {HERE} AND s.lists_guardians AND {{state}} "
@@ -40,7 +41,6 @@ _FIND_UNNAMED = (
     "WHERE l.student = s.key AND g.account_id = k.account) "
     "AND k.account NOT IN (SELECT account FROM exchanged_key) ON CONFLICT DO NOTHING"
 )
-"""The person of a refused record keeps the links; so does the person whom a record names under another one's key."""
 _FIND_GONE = (
     "INSERT INTO {table} SELECT k.child, k.account FROM known_link k WHERE {state} "
     "AND (k.child IN (SELECT child_id FROM student WHERE fate = 'gone') OR k.child IN (SELECT id FROM absent_student) "

@@ -41,12 +41,12 @@ _FIND_ALLOWED = (
     f"WHERE l.authority BETWEEN 1 AND :most AND {_HOLDER} IS NOT NULL "
     "ON CONFLICT DO UPDATE SET authority = min(authority, excluded.authority)"
 )
+# A kinship that was unknown, or that the file no longer says, is not a change.
 _FIND_EXCLUDED = (
     "INSERT INTO excluded_link SELECT l.child, l.account FROM known_link k CROSS JOIN allowed_link l "
     "ON l.child = k.child AND l.account = k.account AND l.authority IS k.authority "
     "AND (l.kinship IS k.kinship OR coalesce(l.kinship, '') = '' OR k.kinship = '') WHERE k.closed = 'excluded'"
 )
-"""A kinship that was unknown, or that the file no longer says, is not a change."""
 _DROP_EXCLUDED = "DELETE FROM allowed_link WHERE (child, account) IN (SELECT child, account FROM excluded_link)"
 _MISSING_GUARDIANS = (
     "SELECT l.file, l.line, l.guardian FROM link l JOIN student s ON s.key = l.student "
@@ -63,13 +63,13 @@ _NO_REPRESENTATIVE = (
     "SELECT file, line, key FROM student WHERE fate = 'open' AND (lists_guardians OR act = 'put') "
     "AND child_id NOT IN (SELECT child FROM allowed_link) AND child_id NOT IN (SELECT child FROM excluded_link)"
 )
+# The places in the files of links of the database.
 _OF_FILE = (
     "SELECT l.file, l.line, l.guardian FROM {links} t CROSS JOIN student s ON s.child_id = t.child "
     "CROSS JOIN link l ON l.student = s.key LEFT JOIN guardian g ON g.key = l.guardian "
     "LEFT JOIN known_alias a ON a.key = l.guardian LEFT JOIN known_account k ON k.key = l.guardian "
     f"WHERE {_HOLDER} = t.account"
 )
-"""The places in the files of links of the database."""
 _ALLOWED = (
     "(SELECT d.child, d.account FROM known_link d CROSS JOIN allowed_link v "
     "ON v.child = d.child AND v.account = d.account WHERE {state})"
@@ -152,13 +152,13 @@ def tell_left_out(context: Context) -> None:
     )
 
 
+# A corrected name would make another person of a guardian who never got a letter, also if the tie ended meanwhile.
 _DOUBT_CORRECTIONS = (
     f"UPDATE guardian SET outcome = '{Outcome.NAME_IN_DOUBT}' WHERE fate IS NULL "
     f"AND outcome = '{Outcome.NAME_CORRECTED}' AND (key IN (SELECT l.guardian FROM protected_child p "
     "JOIN student s ON s.child_id = p.child JOIN link l ON l.student = s.key) "
     "OR account_id IN (SELECT t.account FROM protected_child p JOIN known_link t ON t.child = p.child))"
 )
-"""A corrected name would make another person of a guardian who never got a letter, also if the tie ended meanwhile."""
 _IS_NEW = "(child, account) NOT IN (SELECT child, account FROM known_link)"
 _NAMES = f"name_key({said_or_known('s', 'c', 'given_name', 'family_name')})"
 _WAIT_BESIDE = (

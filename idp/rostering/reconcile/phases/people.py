@@ -31,12 +31,12 @@ from idp.rostering.records import Act, Severity
 _PAGE = 1000
 _NAMES = ("civility", "given_name", "family_name", "birth_name")
 
+# A file that says no civility does not remove the account's.
 _FIND_ACCOUNTS = (
     "UPDATE guardian SET account_id = coalesce((SELECT account FROM known_alias a WHERE a.key = guardian.key), "
     "(SELECT id FROM known_account k WHERE k.key = guardian.key)), civility = nullif(civility, '') "
     "WHERE key IN (SELECT key FROM known_alias) OR key IN (SELECT key FROM known_account)"
 )
-"""A file that says no civility does not remove the account's."""
 
 _UNDECIDED = "g.fate IS NULL AND g.outcome IS NULL"
 
@@ -45,21 +45,21 @@ _KEY_KIND = (
     f"CASE WHEN {made_of_names('g.key')} THEN '{KeyKind.NAMES}' WHEN g.key GLOB 'aaf:*' THEN '{KeyKind.AAF}' "
     f"ELSE '{KeyKind.NUMBER}' END"
 )
+# The compared records whose names are not their account's, and whose person may be another account's.
 _RENAMED = (
     "(c.civility, c.given_name, c.family_name, c.birth_name) "
     "IS NOT (c.known_civility, c.known_given_name, c.known_family_name, c.known_birth_name) "
     "AND NOT is_namesake(c.key_kind, c.keeps_child, c.keeps_home, c.is_blank, c.has_children)"
 )
-"""The compared records whose names are not their account's, and whose person may be another account's."""
 
 
 _NEW = outcomes.with_fate("guardian", Fate.NEW)
 _STARTS_AGAIN = outcomes.among((Outcome.NAMESAKE, Outcome.OTHER_NAMES))
+# A record of another person that opens no account either: its key's account leaves like any other.
 _DETACH = (
     "UPDATE guardian SET account_id = NULL WHERE account_id IS NOT NULL AND outcome IN "
     f"{outcomes.among((Outcome.NO_OPEN_STUDENT, Outcome.NO_LEGAL_AUTHORITY, Outcome.NO_STUDENT))}"
 )
-"""A record of another person that opens no account either: its key's account leaves like any other."""
 _DOUBT = (
     "INSERT INTO doubted_account SELECT DISTINCT c.account FROM compared c JOIN guardian g ON g.key = c.key "
     f"WHERE g.outcome IN {outcomes.among(o for o, consequence in GUARDIANS.items() if consequence.is_doubt)}"
@@ -180,12 +180,12 @@ _FACTS = (
     "act, uai IS NOT NULL, left_on IS NOT NULL AND left_on <= :today, "
     "CASE WHEN student.class_name IS NULL THEN 'unsaid' WHEN student.class_name = '' THEN 'none' ELSE 'named' END"
 )
+# CASE, because SQLite evaluates both sides of an OR in an expression.
 _KEEPS_A_NAME = (
     "CASE WHEN (coalesce(student.given_name, k.given_name), coalesce(student.family_name, k.family_name)) "
     "IS (k.given_name, k.family_name) THEN 1 ELSE shares_a_name(coalesce(student.given_name, k.given_name), "
     "coalesce(student.family_name, k.family_name), k.given_name, k.family_name) END"
 )
-"""CASE, because SQLite evaluates both sides of an OR in an expression."""
 _KEEPS_SCHOOL = "EXISTS (SELECT 1 FROM known_school o WHERE o.id = k.school_id AND o.uai = student.uai)"
 
 

@@ -20,6 +20,7 @@ _REPEATED = "SELECT file2, line2, key FROM {table} WHERE copies > 1 AND NOT diff
 
 _BAD_EMAIL = "email <> '' AND (email NOT GLOB '?*@?*.?*' OR email GLOB '*[ ,;]*' OR email GLOB '*@*@*')"
 
+# The records that came twice under one key, as table and condition, and their message.
 _TWICE = (
     ("school", "TRUE", "Deux établissements différents portent le même numéro : aucun des deux n’est pris."),
     (
@@ -42,7 +43,6 @@ _TWICE = (
         ),
     ),
 )
-"""The records that came twice under one key, as table and condition, and their message."""
 _CASE = "Deux numéros ne diffèrent que par des majuscules : aucune des deux personnes n’est prise. Corrigez le fichier."
 _AGAIN = "Cette ligne répète une autre ligne du fichier : elle compte une seule fois."
 _NO_EMAIL = "L’adresse mail de cette personne n’en est pas une : elle est laissée de côté."
@@ -139,15 +139,15 @@ def drop_bad_emails(context: Context) -> None:
     context.staging.run(f"UPDATE guardian SET email = '' WHERE {_BAD_EMAIL}")
 
 
+# A number tells a pupil from namesakes, so the service has no use for the date.
 _FORGET = f"UPDATE student SET birth_date = NULL WHERE birth_date IS NOT NULL AND NOT {_BY_NAMES}"
-"""A number tells a pupil from namesakes, so the service has no use for the date."""
 _OF_STEM = f"FROM student o WHERE {stem('o.key')} = {stem('student.key')} AND o.key <> student.key"
+# A row without a date is that of the only dated pupil of the class, if one of the two is a guardian's.
 _JOIN = (
     f"DELETE FROM student WHERE birth_date IS NULL AND left_on IS NULL AND {_BY_NAMES} AND 1 = (SELECT count(*) "
     f"{_OF_STEM} AND o.birth_date IS NOT NULL AND o.class_name IS student.class_name "
     "AND (o.is_second_hand OR student.is_second_hand))"
 )
-"""A row without a date is that of the only dated pupil of the class, if one of the two is a guardian's."""
 _CONTRADICT = (
     f"UPDATE student SET differs = 1, renamed = 1 WHERE {_BY_NAMES} AND EXISTS "
     f"(SELECT 1 {_OF_STEM} AND (o.birth_date IS NULL OR student.birth_date IS NULL))"

@@ -11,8 +11,7 @@ from idp.rostering.reconcile.decide import Outcome
 from idp.rostering.reconcile.staging import Context, Staging
 from idp.rostering.records import Issue, Place, Severity
 
-_DETACH_CONTRADICTED = "UPDATE school SET key = key || '!' WHERE differs"
-"""No pupil is in a school that has two names."""
+_DETACH_CONTRADICTED = "UPDATE school SET key = key || '!' WHERE differs"  # no pupil is in a school that has two names
 
 _ELSEWHERE = "SELECT key FROM student WHERE uai <> :uai"
 
@@ -100,8 +99,8 @@ _REFUSE = (
     f"UPDATE {{table}} SET fate = 'refused', outcome = '{Outcome.OUTSIDE}' "
     "WHERE fate IS NULL AND key IN (SELECT key FROM outside_{table})"
 )
+# A tie to a person of whom the files hold no record.
 _TIES_ALONE = "guardian IN (SELECT key FROM outside_guardian) AND guardian NOT IN (SELECT key FROM guardian)"
-"""A tie to a person of whom the files hold no record."""
 
 
 def refuse_outside(context: Context) -> None:
