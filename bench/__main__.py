@@ -14,8 +14,7 @@ from bench.desk import measure as desk
 from bench.driver.campaign import Plan
 from bench.driver.relying_party import WrongAnswerError
 from bench.driver.scenarios import SCENARIOS, Scenario
-from bench.evening import curve
-from bench.evening import measure as evening
+from bench.evening import curve, measure as evening
 from bench.options import plan_options, purge_options
 from bench.purge import measure as purge
 from bench.servers import process, product

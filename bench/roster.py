@@ -21,8 +21,7 @@ from bench.driver.relying_party import Party, WrongAnswerError
 from bench.driver.scenarios import Login
 from bench.driver.transport import Connection, runner
 from bench.population import populate
-from bench.servers import process as servers
-from bench.servers import product
+from bench.servers import process as servers, product
 from idp.config import Settings
 
 PUPILS = 20_000

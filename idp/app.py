@@ -13,8 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import BadHost
 from werkzeug.routing import MapAdapter
 
-from idp import logging as log_lines
-from idp import profile_choice
+from idp import logging as log_lines, profile_choice
 from idp.accounts import directory, emails, notices, school_digest, school_notices
 from idp.accounts.passwords.breached import BreachedPasswords
 from idp.accounts.passwords.hasher import Hasher, HasherBusyError
@@ -30,23 +29,27 @@ from idp.desk.ents import acceptance
 from idp.desk.jobs import files, lifecycle
 from idp.desk.jobs.kinds import later
 from idp.desk.statistics import models as figures
-from idp.desk.team import invitations
-from idp.desk.team import mails as staff_mails
-from idp.email_confirmation import contest as email_contest
-from idp.email_confirmation import link_views as email_link
-from idp.email_confirmation import service as email_confirmation_service
-from idp.email_confirmation import views as email_confirmation
+from idp.desk.team import invitations, mails as staff_mails
+from idp.email_confirmation import (
+    contest as email_contest,
+    link_views as email_link,
+    service as email_confirmation_service,
+    views as email_confirmation,
+)
 from idp.http_client.outgoing import Outgoing
-from idp.login import passkey as passkey_sign_in
-from idp.login import plain as plain_sign_in
-from idp.login import views as login
+from idp.login import passkey as passkey_sign_in, plain as plain_sign_in, views as login
 from idp.mail.smtp import Transport
 from idp.metrics.catalogue import ENDPOINT, MESSAGE
-from idp.my_account import connections, ent_data, letter, reauthentication
-from idp.my_account import email as account_email
-from idp.my_account import passkeys as account_passkeys
-from idp.my_account import password as account_password
-from idp.my_account import views as my_account
+from idp.my_account import (
+    connections,
+    email as account_email,
+    ent_data,
+    letter,
+    passkeys as account_passkeys,
+    password as account_password,
+    reauthentication,
+    views as my_account,
+)
 from idp.oidc import routes
 from idp.oidc.client_auth.client_keys import ClientKeys
 from idp.oidc.keys import rotation
@@ -59,11 +62,8 @@ from idp.operations import audit_commands, health, measured
 from idp.operations.checks.settings import production_faults
 from idp.outbox.worker import Handler
 from idp.paths import TEMPLATES
-from idp.recovery import answer as recovery_answer
-from idp.recovery import service as recovery_service
-from idp.recovery import views as recovery
-from idp.registration import endpoint as registration
-from idp.registration import metadata
+from idp.recovery import answer as recovery_answer, service as recovery_service, views as recovery
+from idp.registration import endpoint as registration, metadata
 from idp.services import Services, provide
 from idp.sessions import devices, manager
 from idp.sessions.ending import SESSIONS_ENDED

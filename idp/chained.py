@@ -28,10 +28,10 @@ from sqlalchemy import (
     cast,
     exists,
     func,
+    literal_column as sql,
     select,
     true,
 )
-from sqlalchemy import literal_column as sql
 from sqlalchemy.exc import DataError
 from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.sql.elements import BindParameter

@@ -2,8 +2,7 @@
 
 import re
 
-from sqlalchemy.exc import OperationalError, ProgrammingError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import OperationalError, ProgrammingError, SQLAlchemyError, TimeoutError as PoolTimeout
 
 from idp.pool import pooler_fault
 

@@ -10,10 +10,8 @@ from idp.clock import now
 from idp.config import Settings
 from idp.desk import access, classes, home, new_passwords, people, school
 from idp.desk.access import Right
-from idp.desk.decisions import closing_views
-from idp.desk.decisions import views as decisions
-from idp.desk.ents import charter_views, decision_views
-from idp.desk.ents import views as ents
+from idp.desk.decisions import closing_views, views as decisions
+from idp.desk.ents import charter_views, decision_views, views as ents
 from idp.desk.families import views as accounts
 from idp.desk.jobs import views as jobs
 from idp.desk.journal import views as journal
@@ -21,9 +19,7 @@ from idp.desk.kept_forms import current as kept_form
 from idp.desk.letter import counter, prints
 from idp.desk.school_files import views as school_files
 from idp.desk.search import views as search
-from idp.desk.sign_in import academy_views as academy
-from idp.desk.sign_in import credentials
-from idp.desk.sign_in import views as sign_in
+from idp.desk.sign_in import academy_views as academy, credentials, views as sign_in
 from idp.desk.staff import posts, sessions
 from idp.desk.statistics import views as statistics
 from idp.desk.team import views as team

@@ -1,7 +1,6 @@
 """Imports all tables; migrations and their tests compare the database with them."""
 
-from idp.accounts import closings, one_time_links, retired
-from idp.accounts import models as accounts
+from idp.accounts import closings, models as accounts, one_time_links, retired
 from idp.activation import service as activation
 from idp.audit import models as audit
 from idp.charter import models as charter

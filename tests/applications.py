@@ -24,9 +24,7 @@ from jinja2 import FileSystemBytecodeCache
 from sqlalchemy import Engine, event
 from sqlalchemy.orm import SessionTransaction
 
-from idp import app as wiring
-from idp import logging as log_lines
-from idp import precompressed
+from idp import app as wiring, logging as log_lines, precompressed
 from idp.app import connect, create_app
 from idp.clients import registry
 from idp.config import Settings

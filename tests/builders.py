@@ -10,8 +10,7 @@ from typing import Any
 from sqlalchemy import Executable
 
 from idp.accounts import emails
-from idp.accounts.closings import Closing
-from idp.accounts.closings import Kind as ClosingKind
+from idp.accounts.closings import Closing, Kind as ClosingKind
 from idp.accounts.models import Account, Child, Degree, Guardianship, School
 from idp.accounts.passwords.hasher import Hasher, fold_provisional
 from idp.charter import service as charters

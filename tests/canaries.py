@@ -20,8 +20,7 @@ from flask import Flask
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from idp import logging as log_lines
-from idp import opaque
+from idp import logging as log_lines, opaque
 from idp.accounts.passwords.hasher import Hasher, fold_provisional
 from idp.db import db
 from idp.desk.staff import authenticators

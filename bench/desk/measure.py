@@ -17,8 +17,7 @@ from subprocess import DEVNULL, Popen
 import click
 from sqlalchemy import create_engine, func, make_url, select
 
-from bench import databases, machine
-from bench import process as processes
+from bench import databases, machine, process as processes
 from bench.academy.produce import Order, produce
 from bench.desk import browser, rows
 from bench.desk.browser import Browser

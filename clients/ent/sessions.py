@@ -7,8 +7,7 @@ sign-in, at the sign-out, or when the provider sends a logout token.
 import secrets
 from typing import cast
 
-from flask import Flask, Request, Response, current_app
-from flask import session as flask_session
+from flask import Flask, Request, Response, current_app, session as flask_session
 from flask.json.tag import TaggedJSONSerializer
 from flask.sessions import SessionInterface, SessionMixin
 from werkzeug.datastructures import CallbackDict

@@ -14,8 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, delete, func, or_, select, update
 
 from idp.accounts import closing_acts, directory, notices, school_notices
-from idp.accounts.closings import Closing, Wait
-from idp.accounts.closings import Kind as ClosingKind
+from idp.accounts.closings import Closing, Kind as ClosingKind, Wait
 from idp.accounts.models import Account, Child, Guardianship, Merge, RosterAlias, School, SchoolNotice
 from idp.accounts.notices import Notice
 from idp.accounts.school_notices import Kind

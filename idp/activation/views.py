@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from http import HTTPStatus
 
 from flask import Blueprint, Response, request
-from flask_babel import gettext
-from flask_babel import lazy_gettext as _l
+from flask_babel import gettext, lazy_gettext as _l
 from wtforms import Field
 
 from idp.accounts import directory, emails

@@ -5,8 +5,7 @@ from datetime import timedelta
 from typing import get_type_hints
 
 from idp.audit import credential_events, data_events, desk_events, events, registry_events
-from idp.audit.kinds import DETAILS as SHARED
-from idp.audit.kinds import Detail, Event, Kind
+from idp.audit.kinds import DETAILS as SHARED, Detail, Event, Kind
 from idp.audit.models import AuditEntry
 
 _MODULES = events, credential_events, data_events, desk_events, registry_events

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field, fields
 from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import event as sqlalchemy_event
-from sqlalchemy import select, update
+from sqlalchemy import event as sqlalchemy_event, select, update
 
 from idp.audit import chain
 from idp.audit.kinds import Event

@@ -16,8 +16,7 @@ from idp.config import Settings
 from idp.families import acts, closing, merging
 from idp.oidc.claims.standard import ClaimError
 from idp.operations import batches, blocked_passwords
-from idp.operations.personal_data import export as personal_export
-from idp.operations.personal_data import rights
+from idp.operations.personal_data import export as personal_export, rights
 from idp.operations.reasons import REASON
 from idp.services import services
 from idp.terminal import AS_JSON, YES, confirm, dumped, members, plain, table

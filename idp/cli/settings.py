@@ -5,8 +5,7 @@ from collections.abc import Iterable
 import click
 from sqlalchemy import make_url
 
-from idp import config, pool, secret_check
-from idp import logging as log_lines
+from idp import config, logging as log_lines, pool, secret_check
 from idp.config import ConfigurationError, Settings
 from idp.operations.checks.settings import production_faults
 

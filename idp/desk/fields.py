@@ -7,8 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from flask import request
-from flask_babel import gettext
-from flask_babel import lazy_gettext as _l
+from flask_babel import gettext, lazy_gettext as _l
 from wtforms import Field, StringField
 
 from idp.folding import fold

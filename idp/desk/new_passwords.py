@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from flask import Blueprint, Response, request, url_for
-from flask_babel import gettext
-from flask_babel import lazy_gettext as _l
+from flask_babel import gettext, lazy_gettext as _l
 from sqlalchemy import case, func, select
 
 from idp.accounts import directory

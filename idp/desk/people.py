@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flask import Blueprint, Response, abort, request, url_for
-from flask_babel import gettext, ngettext
-from flask_babel import lazy_gettext as _l
+from flask_babel import gettext, lazy_gettext as _l, ngettext
 from sqlalchemy import select
 
 from idp.accounts.models import Account
@@ -26,8 +25,7 @@ from idp.desk.search import service
 from idp.desk.search.query import SHORTEST, Filters, Terms
 from idp.desk.search.service import Results
 from idp.families.refusals import RefusedError
-from idp.operations.personal_data import export as personal_export
-from idp.operations.personal_data import rights
+from idp.operations.personal_data import export as personal_export, rights
 from idp.operations.personal_data.rights import Kept
 from idp.operations.purge.unused_accounts import YEARS_AFTER_DEPARTURE
 from idp.services import services

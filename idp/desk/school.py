@@ -5,8 +5,7 @@ from collections.abc import Iterator, Sequence
 from uuid import UUID
 
 from flask import Blueprint, Response, make_response, request, url_for
-from flask_babel import gettext
-from flask_babel import lazy_gettext as _l
+from flask_babel import gettext, lazy_gettext as _l
 from sqlalchemy import Select, or_, select
 
 from idp import languages

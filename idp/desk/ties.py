@@ -12,8 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from sqlalchemy import ColumnElement, and_, exists, false, func, or_, select
 
 from idp.accounts import closings, directory
-from idp.accounts.closings import Closing
-from idp.accounts.closings import Kind as ClosingKind
+from idp.accounts.closings import Closing, Kind as ClosingKind
 from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
 from idp.accounts.school_notices import Kind
 from idp.clock import now

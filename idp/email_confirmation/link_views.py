@@ -10,8 +10,7 @@ from contextlib import suppress
 from http import HTTPStatus
 
 from flask import Blueprint, Response, request
-from flask_babel import gettext
-from flask_babel import lazy_gettext as _l
+from flask_babel import gettext, lazy_gettext as _l
 from sqlalchemy.exc import SQLAlchemyError
 
 from idp.accounts import authentication, directory

@@ -11,8 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from flask import current_app, g, render_template
-from flask_babel import gettext
-from flask_babel import lazy_gettext as _l
+from flask_babel import gettext, lazy_gettext as _l
 
 from idp.accounts.passwords.hasher import fold_provisional, looks_provisional
 from idp.clients import registry

@@ -12,8 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from flask import Blueprint, Response, abort, request, url_for
-from flask_babel import gettext
-from flask_babel import lazy_gettext as _l
+from flask_babel import gettext, lazy_gettext as _l
 from sqlalchemy import func, or_, select
 
 from idp.accounts import directory

@@ -7,8 +7,7 @@ import uuid
 from dataclasses import dataclass
 
 from flask import Blueprint, Response, request, url_for
-from flask_babel import gettext
-from flask_babel import lazy_gettext as _l
+from flask_babel import gettext, lazy_gettext as _l
 from sqlalchemy import select
 
 from idp.accounts import authentication, directory, merging, school_notices

@@ -10,8 +10,7 @@ import uuid
 from typing import Any
 
 from flask import Blueprint, Response, abort, jsonify, request, url_for
-from flask_babel import gettext
-from flask_babel import lazy_gettext as _l
+from flask_babel import gettext, lazy_gettext as _l
 
 from idp.accounts.models import Account
 from idp.config import Settings

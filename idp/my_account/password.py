@@ -4,8 +4,7 @@ import uuid
 from dataclasses import dataclass
 
 from flask import Blueprint, Response, request, url_for
-from flask_babel import gettext
-from flask_babel import lazy_gettext as _l
+from flask_babel import gettext, lazy_gettext as _l
 
 from idp.accounts import authentication, emails, one_time_links
 from idp.accounts.authentication import Attempt, Refused, Throttled, VerifiedSecret

@@ -4,8 +4,7 @@ import uuid
 from datetime import timedelta
 
 from flask import Blueprint, Response, request, url_for
-from flask_babel import gettext
-from flask_babel import lazy_gettext as _l
+from flask_babel import gettext, lazy_gettext as _l
 from sqlalchemy import select
 
 from idp import opaque

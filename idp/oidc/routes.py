@@ -4,8 +4,7 @@ from flask import Blueprint, request
 
 from idp.charter import api as charter_api
 from idp.oidc import discovery
-from idp.oidc.authorization import endpoint as authorize
-from idp.oidc.authorization import pages, par
+from idp.oidc.authorization import endpoint as authorize, pages, par
 from idp.oidc.logout import front_channel, rp_initiated
 from idp.oidc.tokens import endpoints as token
 from idp.web import declarations

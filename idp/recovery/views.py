@@ -3,8 +3,7 @@
 from typing import Any
 
 from flask import Blueprint, Response, make_response, render_template, request, url_for
-from flask_babel import gettext
-from flask_babel import lazy_gettext as _l
+from flask_babel import gettext, lazy_gettext as _l
 
 from idp.accounts import emails
 from idp.accounts.models import Account

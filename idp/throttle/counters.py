@@ -24,12 +24,12 @@ from sqlalchemy import (
     case,
     delete,
     exists,
+    literal_column as sql,
     or_,
     select,
     true,
     update,
 )
-from sqlalchemy import literal_column as sql
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.sql.dml import ReturningInsert, UpdateBase
 

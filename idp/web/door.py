@@ -14,8 +14,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from flask import Blueprint, Flask
-from flask import request as flask_request
+from flask import Blueprint, Flask, request as flask_request
 from structlog.contextvars import bind_contextvars, unbind_contextvars
 from werkzeug.exceptions import default_exceptions
 

@@ -5,8 +5,7 @@ from types import TracebackType
 import structlog
 from flask import Flask, Response, make_response, request
 from flask_babel import gettext
-from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError, TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from idp.clock import now

@@ -11,8 +11,7 @@ from typing import Any
 from babel import Locale
 from babel.dates import format_date, get_day_names
 from flask import Flask
-from flask_babel import Babel, get_locale, get_translations, gettext, ngettext
-from flask_babel import gettext as _
+from flask_babel import Babel, get_locale, get_translations, gettext, gettext as _, ngettext
 from markupsafe import Markup
 
 from idp import languages

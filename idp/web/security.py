@@ -3,8 +3,7 @@
 from collections.abc import Iterable
 from functools import partial
 
-from flask import Blueprint, Flask, current_app
-from flask import request as flask_request
+from flask import Blueprint, Flask, current_app, request as flask_request
 from werkzeug.exceptions import RequestEntityTooLarge, RequestURITooLarge, UnsupportedMediaType
 
 from idp.config import Settings

@@ -9,9 +9,7 @@ from typing import Literal
 
 import pytest
 from argon2 import Parameters, PasswordHasher, extract_parameters
-from hypothesis import example, given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
+from hypothesis import example, given, settings as hypothesis_settings, strategies as st
 
 from idp import config, paths
 from idp.accounts.passwords import hasher as passwords

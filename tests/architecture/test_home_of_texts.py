@@ -5,8 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from idp.cli import ENTRIES
-from idp.cli import account_view as english
+from idp.cli import ENTRIES, account_view as english
 from idp.cli.client import requests
 from idp.desk import family_pages as french
 from idp.families.refusals import Code

@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from joserfc import jwt
 
-from clients.kit import Provider, Registration
-from clients.kit import provider as kit_provider
+from clients.kit import Provider, Registration, provider as kit_provider
 from clients.kit.checks import Attempt, CheckError, Checks, ProviderDownError, Vector, parse_vectors
 from idp.accounts.models import Degree
 from idp.clients.released import guardian_vector

@@ -15,8 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 
-from clients.kit import Provider
-from clients.kit import provider as kit_provider
+from clients.kit import Provider, provider as kit_provider
 from clients.kit.checks import CheckError, ProviderDownError
 from tests.clients.conftest import change
 from tests.clients.fake_provider import (

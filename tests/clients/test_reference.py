@@ -15,8 +15,7 @@ from idp.app import create_app
 from idp.db import db
 from idp.services import services_of
 from tests import forked
-from tests.builders import PASSWORD as PARENT_PASSWORD
-from tests.builders import PROVISIONAL, Build
+from tests.builders import PASSWORD as PARENT_PASSWORD, PROVISIONAL, Build
 from tests.clients.fake_provider import CLIENT_ID, CLIENT_SECRET, FakeProvider, running_provider
 from tests.commands.processes import connect, free_port, running
 from tests.databases import postgresql_copy, settings_for

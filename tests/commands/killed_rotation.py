@@ -21,8 +21,7 @@ from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
-from idp.oidc.keys import ring as keys
-from idp.oidc.keys import rotation
+from idp.oidc.keys import ring as keys, rotation
 from idp.oidc.models import SigningKey
 from tests.applications import inherited
 from tests.databases import settings_for

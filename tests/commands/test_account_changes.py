@@ -23,8 +23,7 @@ from tests.commands.accounts import ACTS, OPERATOR, living, reload_account, wait
 from tests.commands.conftest import Answer, Events, Run, check_refusal, read_json
 from tests.commands.race import ACTS as RACES
 from tests.my_account.changes import read_notices
-from tests.my_account.passkeys import owner, stored
-from tests.my_account.passkeys import sign_in as sign_in_by_key
+from tests.my_account.passkeys import owner, sign_in as sign_in_by_key, stored
 from tests.my_account.steps import text_of
 from tests.pages import follow, heading, sign_in
 from tests.settlements import refused

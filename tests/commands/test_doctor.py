@@ -28,8 +28,7 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db, unit_of_work
 from idp.oidc.models import SigningKey
-from idp.operations.checks import database, delivery, machine
-from idp.operations.checks import settings as settings_check
+from idp.operations.checks import database, delivery, machine, settings as settings_check
 from idp.operations.checks.finding import Check, Finding, Site
 from idp.operations.revisions import newest
 from idp.outbox import leases

@@ -13,8 +13,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select, update
 
 from idp.accounts import school_notices
-from idp.accounts.closings import Closing
-from idp.accounts.closings import Kind as ClosingKind
+from idp.accounts.closings import Closing, Kind as ClosingKind
 from idp.accounts.models import Account, Child, Guardianship, Merge, RemovalWarning, SchoolNotice
 from idp.accounts.one_time_links import OneTimeLink
 from idp.accounts.school_notices import Kind

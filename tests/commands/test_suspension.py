@@ -22,8 +22,7 @@ from idp.sessions.ending import SESSIONS_ENDED
 from tests.builders import COLLEGE, LYCEE, PASSWORD, PROVISIONAL, Build
 from tests.commands.accounts import waiting
 from tests.commands.conftest import Events, Run
-from tests.email_confirmation.post import post_office
-from tests.email_confirmation.post import text_of as mail_text
+from tests.email_confirmation.post import post_office, text_of as mail_text
 from tests.pages import follow, heading, sign_in
 from tests.protocol.flow import OFFLINE, refused, tokens_for
 from tests.recovery.steps import ask_password, ask_username

@@ -20,8 +20,7 @@ from tests.closed import closed_as, dispute_tie, exclude_tie
 from tests.commands.accounts import OPERATOR, living, reload_account, waiting
 from tests.commands.conftest import Events, Run
 from tests.commands.remains import DAY, purged
-from tests.email_confirmation.post import html_of, post_office
-from tests.email_confirmation.post import text_of as mail_text
+from tests.email_confirmation.post import html_of, post_office, text_of as mail_text
 from tests.my_account.changes import enter
 from tests.protocol.flow import tokens_for
 from tests.waiting_guardians import wait

@@ -12,8 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import make_url
 
-from demo import commands, folder
-from demo import folder as folders
+from demo import commands, folder, folder as folders
 from demo.processes import ports_of
 from idp import schema
 from tests.commands.processes import NUMBER

@@ -27,8 +27,7 @@ from tests.closed import dispute
 from tests.desk.colleagues import Colleagues, post
 from tests.desk.school_files import checked, families, imported, key_of, row, send, sheet, shown, siecle, zipped
 from tests.desk.trial_jobs import do_all
-from tests.rostering import test_onde as onde
-from tests.rostering import xml_files as xml
+from tests.rostering import test_onde as onde, xml_files as xml
 
 
 def test_a_problem_leads_to_the_notice_that_the_import_made_of_it(desk: Flask, colleagues: Colleagues) -> None:

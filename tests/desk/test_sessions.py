@@ -17,8 +17,7 @@ from idp.config import Settings
 from idp.db import db
 from idp.desk.staff.models import Role, StaffRole, StaffSession
 from idp.desk.staff.posts import Grant
-from idp.desk.team import colleagues as team
-from idp.desk.team import invitations, mails
+from idp.desk.team import colleagues as team, invitations, mails
 from idp.desk.team.mails import NEW_DEVICE
 from idp.outbox.queue import OutboxMessage
 from idp.outbox.worker import Outcome

@@ -19,10 +19,7 @@ from zlib import crc32
 
 import pytest
 from flask import Flask
-from hypothesis import HealthCheck, Phase, given
-from hypothesis import seed as repeated
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, Phase, given, seed as repeated, settings as hypothesis_settings, strategies as st
 from hypothesis.database import DirectoryBasedExampleDatabase
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException

@@ -1,7 +1,6 @@
 """The postal address in the window: capitals, six lines of 38 characters (AFNOR NF Z10-011), and never a part less."""
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from idp.letters.render.postal import COLUMNS, AddressBlock, address_block, printable, width
 from tests.rows import each_row

@@ -23,8 +23,7 @@ from tests import forked
 from tests.authenticator import key_of_parent
 from tests.builders import PASSWORD, PROVISIONAL, Build, commit
 from tests.closed import suspend
-from tests.my_account.passkeys import owner
-from tests.my_account.passkeys import sign_in as by_passkey
+from tests.my_account.passkeys import owner, sign_in as by_passkey
 from tests.pages import cookie_value, follow, form_token, heading, submit
 from tests.protocol.flow import tokens_for
 from tests.relying_party import Attempt, RelyingParty

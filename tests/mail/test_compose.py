@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 import time_machine
 from flask import Flask
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from idp.config import Settings
 from idp.mail.compose import compose, plain_words, without_links

@@ -21,8 +21,7 @@ from idp.outbox.queue import OutboxMessage
 from idp.sessions.ending import SESSIONS_ENDED
 from idp.sessions.models import Session
 from tests.builders import PASSWORD, Build
-from tests.email_confirmation.post import html_of, post_office
-from tests.email_confirmation.post import text_of as mail_text
+from tests.email_confirmation.post import html_of, post_office, text_of as mail_text
 from tests.my_account.steps import HOST, LAPTOP, PHONE, device, enter, is_in, journal, text_of, wait_out
 from tests.pages import form_token, heading, sign_in, submit
 from tests.protocol.flow import OFFLINE, refused, tokens_for

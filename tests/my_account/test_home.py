@@ -20,8 +20,7 @@ from idp.families import closing
 from idp.families.closing import Decision
 from idp.web.i18n import hour
 from tests.builders import COLLEGE, LYCEE, PASSWORD, Build, commit
-from tests.email_confirmation.post import html_of, post_office
-from tests.email_confirmation.post import text_of as mail_text
+from tests.email_confirmation.post import html_of, post_office, text_of as mail_text
 from tests.my_account.steps import PHONE, device, enter, text_of
 from tests.pages import follow, form_token, heading, sign_in
 from tests.protocol.flow import tokens_for

@@ -21,8 +21,7 @@ from idp.families import admission
 from tests.activation.steps import open_activation
 from tests.builders import LYCEE, PASSWORD, PROVISIONAL, AtHome, Build, commit
 from tests.closed import closed_as, dispute, exclude
-from tests.email_confirmation.post import html_of, post_office
-from tests.email_confirmation.post import text_of as mail_text
+from tests.email_confirmation.post import html_of, post_office, text_of as mail_text
 from tests.my_account.changes import at_once, form
 from tests.my_account.steps import LAPTOP, count, device, enter, journal, text_of, wait_out
 from tests.pages import form_token, heading, sign_in, submit

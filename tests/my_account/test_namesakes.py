@@ -12,8 +12,7 @@ from idp.clock import now
 from idp.db import db, unit_of_work
 from tests.builders import HOME, Build
 from tests.closed import dispute_tie
-from tests.email_confirmation.post import html_of, post_office
-from tests.email_confirmation.post import text_of as mail_text
+from tests.email_confirmation.post import html_of, post_office, text_of as mail_text
 from tests.my_account.steps import enter
 from tests.my_account.test_letter import add
 from tests.my_account.test_passkeys import new_letter

@@ -16,8 +16,7 @@ from idp.clients.models import Client
 from idp.db import db
 from idp.oidc.claims.release import KNOWN_DEVICE_CLASS, PASSKEY_CLASS, PASSWORD_CLASS, SCOPES
 from idp.sessions.devices import SETTLED
-from idp.sessions.models import PASSKEY_IN_HARDWARE, PASSKEY_IN_SOFTWARE, Session
-from idp.sessions.models import PASSWORD as BY_PASSWORD
+from idp.sessions.models import PASSKEY_IN_HARDWARE, PASSKEY_IN_SOFTWARE, PASSWORD as BY_PASSWORD, Session
 from tests.builders import PASSWORD, Build, commit
 from tests.pages import follow, form_token, heading, sign_in, submit
 from tests.protocol.flow import OFFLINE, posted_answer, step_of, tokens_for

@@ -7,9 +7,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from hypothesis import given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
+from hypothesis import given, settings as hypothesis_settings, strategies as st
 from sqlalchemy import func, select
 from werkzeug.datastructures import Headers
 from werkzeug.test import TestResponse

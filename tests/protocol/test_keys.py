@@ -21,8 +21,7 @@ from sqlalchemy.exc import OperationalError
 from idp.accounts.models import Account
 from idp.config import Settings
 from idp.db import db
-from idp.oidc.keys import material, rotation
-from idp.oidc.keys import ring as keys
+from idp.oidc.keys import material, ring as keys, rotation
 from idp.oidc.keys.material import ALGORITHMS
 from idp.oidc.keys.ring import KeyRing
 from idp.oidc.tokens import issued

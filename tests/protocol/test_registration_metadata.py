@@ -6,9 +6,7 @@ from typing import Any
 
 from flask import Flask
 from flask.testing import FlaskClient
-from hypothesis import HealthCheck, given
-from hypothesis import settings as limits
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings as limits, strategies as st
 
 from idp.accounts.models import Account
 from idp.clients import registry

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 import time_machine
 from flask.testing import FlaskClient
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from idp.accounts.models import Account
 from idp.clock import now

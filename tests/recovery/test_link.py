@@ -17,8 +17,7 @@ from idp.accounts.one_time_links import OneTimeLink
 from idp.clock import now
 from idp.db import Base, db
 from tests.activation.steps import activate, newest_link
-from tests.builders import PASSWORD as KNOWN
-from tests.builders import Build, add_contest
+from tests.builders import PASSWORD as KNOWN, Build, add_contest
 from tests.email_confirmation.post import post_office
 from tests.pages import follow, form_token, heading, submit
 from tests.recovery.steps import (

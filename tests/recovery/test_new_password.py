@@ -21,8 +21,7 @@ from idp.clock import now
 from idp.db import db, release_connection
 from idp.sessions.ending import SESSIONS_ENDED
 from idp.throttle import guard, limits
-from tests.builders import PASSWORD as KNOWN
-from tests.builders import Build
+from tests.builders import PASSWORD as KNOWN, Build
 from tests.email_confirmation.post import html_of, post_office, text_of
 from tests.my_account.changes import at_once, form
 from tests.pages import cookie_value, follow, heading, sign_in, submit

@@ -12,8 +12,7 @@ from flask import Flask
 from idp.accounts.models import Account
 from idp.clock import now
 from idp.families import acts
-from tests.builders import PASSWORD as KNOWN
-from tests.builders import PROVISIONAL, Build
+from tests.builders import PASSWORD as KNOWN, PROVISIONAL, Build
 from tests.email_confirmation.post import PostOffice, post_office, text_of
 from tests.pages import heading, sign_in, submit
 from tests.recovery.steps import (

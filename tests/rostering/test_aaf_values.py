@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from datetime import date
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from idp.rostering.readers import aaf as reader
 from idp.rostering.records import Form, Guardian, Issue, Link, School, Severity, Student

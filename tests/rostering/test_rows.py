@@ -9,8 +9,7 @@ from typing import Any, cast
 
 import pytest
 from flask import Flask
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 from sqlalchemy import Table, select, text
 
 from idp.accounts.models import Account, Child

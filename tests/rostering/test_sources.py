@@ -10,8 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from idp.rostering.files.archives import Limits
 from idp.rostering.files.sources import LIMITS, Source, open_sources, total_size

@@ -6,8 +6,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from idp.rostering.files.sources import Source
 from idp.rostering.files.xml_stream import DEPTH, LEAVES, NAMES, Element, XmlStream

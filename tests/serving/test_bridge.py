@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from idp.serving import bridge as serving_bridge
-from idp.serving import server
+from idp.serving import bridge as serving_bridge, server
 from idp.serving.bridge import Bridge
 from idp.serving.queue import Heartbeat
 from idp.web.http import Request, Response

@@ -7,8 +7,7 @@ import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from sqlalchemy import ColumnElement, bindparam, false, select, text, true
 
 from idp.accounts.closings import Closing

@@ -12,8 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy.exc import OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import OperationalError, TimeoutError as PoolTimeout
 
 from idp.config import Settings
 from idp.statements import Connections, Statement

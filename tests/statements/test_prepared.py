@@ -7,8 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
 
 from idp.config import Settings

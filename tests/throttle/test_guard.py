@@ -9,9 +9,7 @@ import psycopg
 import pytest
 import time_machine
 from flask import Flask
-from hypothesis import HealthCheck, example, given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, example, given, settings as hypothesis_settings, strategies as st
 from sqlalchemy import func, select
 
 from idp import config

@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from flask_babel import lazy_gettext as _
-from flask_babel import lazy_ngettext
+from flask_babel import lazy_gettext as _, lazy_ngettext
 from flask_babel.speaklater import LazyString
 
 from idp.accounts import directory

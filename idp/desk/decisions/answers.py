@@ -9,8 +9,7 @@ from flask_babel import lazy_gettext as _l
 from sqlalchemy import select
 
 from idp.accounts import school_notices
-from idp.accounts.closings import Kind as ClosingKind
-from idp.accounts.closings import Wait
+from idp.accounts.closings import Kind as ClosingKind, Wait
 from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
 from idp.accounts.school_notices import Kind
 from idp.config import Settings

@@ -6,12 +6,10 @@ from datetime import date, datetime
 from typing import Any, TypeVar
 
 from flask import Response, make_response, render_template, request, url_for
-from flask_babel import gettext
-from flask_babel import lazy_gettext as _l
+from flask_babel import gettext, lazy_gettext as _l
 
 from idp.accounts import directory, school_notices
-from idp.accounts.closings import Closing
-from idp.accounts.closings import Kind as ClosingKind
+from idp.accounts.closings import Closing, Kind as ClosingKind
 from idp.accounts.models import Account, Guardianship, School
 from idp.accounts.school_notices import Kind
 from idp.audit import log

@@ -8,8 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from flask import url_for
-from flask_babel import gettext
-from flask_babel import lazy_gettext as _l
+from flask_babel import gettext, lazy_gettext as _l
 from sqlalchemy import ColumnElement, and_, func, select
 
 from idp.accounts import closing_acts, school_notices

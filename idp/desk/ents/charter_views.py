@@ -4,8 +4,7 @@ import hashlib
 from uuid import UUID
 
 from flask import Response, request, url_for
-from flask_babel import format_decimal, gettext
-from flask_babel import lazy_gettext as _l
+from flask_babel import format_decimal, gettext, lazy_gettext as _l
 from markupsafe import Markup
 
 from idp.charter import service

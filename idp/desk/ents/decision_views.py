@@ -5,8 +5,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from flask import Response, request, url_for
-from flask_babel import gettext
-from flask_babel import lazy_gettext as _l
+from flask_babel import gettext, lazy_gettext as _l
 from sqlalchemy import func, select
 
 from idp.clients.models import Client

@@ -6,8 +6,7 @@ from contextlib import contextmanager
 from uuid import UUID, uuid4
 
 from flask import Blueprint, Response, make_response, render_template, request, url_for
-from flask_babel import gettext
-from flask_babel import lazy_gettext as _l
+from flask_babel import gettext, lazy_gettext as _l
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 

@@ -10,8 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from datetime import timedelta
 
 from flask import Blueprint, Response, url_for
-from flask_babel import gettext
-from flask_babel import lazy_gettext as _l
+from flask_babel import gettext, lazy_gettext as _l
 from sqlalchemy import select
 from wtforms import BooleanField
 

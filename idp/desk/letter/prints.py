@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from flask import Blueprint, Response, request, url_for
-from flask_babel import LazyString, gettext
-from flask_babel import lazy_gettext as _l
+from flask_babel import LazyString, gettext, lazy_gettext as _l
 from sqlalchemy import select
 
 from idp.accounts.models import Account, School

@@ -4,8 +4,7 @@ import uuid
 from collections.abc import Iterator
 
 from flask import Blueprint, Response, make_response, url_for
-from flask_babel import gettext
-from flask_babel import lazy_gettext as _l
+from flask_babel import gettext, lazy_gettext as _l
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from idp.audit import log

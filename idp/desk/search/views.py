@@ -4,11 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask import Blueprint, Response, request, url_for
-from flask_babel import gettext, ngettext
-from flask_babel import lazy_gettext as _l
+from flask_babel import gettext, lazy_gettext as _l, ngettext
 
-from idp.desk import access, naming, words
-from idp.desk import fields as desk_fields
+from idp.desk import access, fields as desk_fields, naming, words
 from idp.desk.school import find_typed
 from idp.desk.search import service
 from idp.desk.search.query import SHORTEST, Filters, Listing, Terms

@@ -7,8 +7,7 @@ from http import HTTPStatus
 import pyotp
 import segno
 from flask import Blueprint, Response, request, url_for
-from flask_babel import gettext
-from flask_babel import lazy_gettext as _l
+from flask_babel import gettext, lazy_gettext as _l
 from markupsafe import Markup
 from sqlalchemy import delete, select
 

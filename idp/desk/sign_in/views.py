@@ -5,8 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from flask import Blueprint, Response, request, url_for
-from flask_babel import gettext
-from flask_babel import lazy_gettext as _l
+from flask_babel import gettext, lazy_gettext as _l
 
 from idp import opaque
 from idp.audit import log

@@ -14,8 +14,7 @@ from idp.clients.registry import Registration
 from idp.oidc.authorization import pushed_requests
 from idp.oidc.authorization.checks import PARAMETERS, check_parameters
 from idp.oidc.authorization.errors import RequestRefusedError, UntrustedRequestError
-from idp.oidc.client_auth import client as clients
-from idp.oidc.client_auth import dpop
+from idp.oidc.client_auth import client as clients, dpop
 from idp.services import services
 from idp.throttle import guard, limits
 from idp.web.declarations import Trait, declares

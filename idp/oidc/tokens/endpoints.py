@@ -22,8 +22,7 @@ from idp.clock import now
 from idp.metrics.catalogue import TOKENS
 from idp.metrics.instruments import OTHER
 from idp.oidc.claims import release
-from idp.oidc.client_auth import client as clients
-from idp.oidc.client_auth import dpop
+from idp.oidc.client_auth import client as clients, dpop
 from idp.oidc.keys import jose
 from idp.oidc.keys.material import NoSigningKeyError
 from idp.oidc.models import Token

@@ -24,8 +24,7 @@ from idp.clients.registry import Registration
 from idp.clock import now
 from idp.db import db, unit_of_work
 from idp.oidc.claims import release
-from idp.oidc.client_auth import client as clients
-from idp.oidc.client_auth import dpop
+from idp.oidc.client_auth import client as clients, dpop
 from idp.oidc.keys.material import half_hash
 from idp.oidc.keys.ring import Signer
 from idp.oidc.models import AuthorizationCode, Token

@@ -13,8 +13,7 @@ from collections.abc import Mapping
 from sqlalchemy import exists, select
 
 from idp.accounts import directory, school_notices
-from idp.accounts.closings import Closing
-from idp.accounts.closings import Kind as ClosingKind
+from idp.accounts.closings import Closing, Kind as ClosingKind
 from idp.accounts.models import Child, Guardianship, SchoolNotice
 from idp.accounts.school_notices import Kind
 from idp.clock import now

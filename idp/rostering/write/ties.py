@@ -14,8 +14,7 @@ from typing import Any, cast
 from sqlalchemy import Table, bindparam, func, or_, select, update
 
 from idp.accounts import closing_acts, notices, school_notices
-from idp.accounts.closings import Closing, Wait
-from idp.accounts.closings import Kind as ClosingKind
+from idp.accounts.closings import Closing, Kind as ClosingKind, Wait
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.accounts.notices import Notice
 from idp.accounts.school_notices import Kind
