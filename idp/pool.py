@@ -270,7 +270,6 @@ def _is_limited(options: dict[str, Any]) -> bool:
 
 
 def _checked(connection: PatientConnection) -> PatientConnection:
-    """Return a new connection."""
     if _alone(connection, psycopg.sql.SQL("SELECT ") + _HAVE_LIMITS) == (True,):
         return connection
     connection.close()

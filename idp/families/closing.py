@@ -222,13 +222,11 @@ def _record(row: Closing, decision: Decision, formers: Sequence[Closing] = ()) -
 
 
 def _check_longer(former: Closing, decision: Decision) -> None:
-    """Refuse a decision that ends before the present decision: to shorten is to reopen."""
     if decision.until is not None and (former.until is None or decision.until < former.until):
         raise RefusedError(Code.CLOSED_LONGER)
 
 
 def _check_rested(account: Account, decision: Decision, moment: datetime) -> None:
-    """Refuse a decision of the académie that follows another one too soon."""
     if is_closed_lately(account.id, decision.school.id if decision.school else None, moment):
         raise RefusedError(Code.CLOSED_LATELY)
 

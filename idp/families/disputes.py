@@ -122,7 +122,6 @@ def in_dispute(account_id: uuid.UUID, school_id: uuid.UUID, kind: Kind = Kind.DI
 
 
 def _settle_ties(settings: Settings, account: Account, ties: Sequence[Guardianship], decision: Decision) -> None:
-    """Restore the ties, or end them until the school's file changes."""
     moment, confirms, reason = now(), decision.outcome is Outcome.CONFIRM, decision.reason
     live = [tie for tie in ties if decision.reopens or tie.is_unended]
     kinds = [(Kind.EXCLUDED if decision.reopens else Kind.DISPUTED).value]

@@ -76,7 +76,6 @@ def _locked(mine_id: uuid.UUID | None, other_id: uuid.UUID) -> tuple[Account | N
 
 
 def _can_be_merged(mine: Account, other: Account) -> bool:
-    """Return whether one account is active, the other has an unused letter, and neither is closed."""
     if mine.activated_at is None or other.activated_at is not None:
         return False
     are_enabled = mine.is_enabled_at(now()) and other.is_enabled_at(now())

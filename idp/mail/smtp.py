@@ -138,7 +138,6 @@ class Transport:
         return f"{self._scheme}://{self._host}:{self._port}: {version or 'no TLS'}, {user}"
 
     def _open(self) -> SmtpConnection:
-        """Return a connection on which a mail has begun."""
         client = self._connect()
         try:
             self._identify(client)

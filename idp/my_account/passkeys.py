@@ -146,7 +146,6 @@ def endpoints() -> Response:
 def _add(
     settings: Settings, account_id: uuid.UUID, session_id: uuid.UUID, answer: str, name: str, *, by_itself: bool
 ) -> None:
-    """Add the passkey of a browser's answer."""
     if seconds := guard.take_or_wait((limits.PASSKEY_ADDITIONS, str(account_id))):
         raise TooManyRequestsError(seconds)
     with unit_of_work():

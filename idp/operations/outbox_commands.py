@@ -83,7 +83,6 @@ def _check_usage(ids: Collection[uuid.UUID], *, dead: bool) -> None:
 def _locked(
     ids: Collection[uuid.UUID], *, dead: bool, fault: Callable[[OutboxMessage], str]
 ) -> Sequence[OutboxMessage]:
-    """Return the messages, locked in the caller's transaction."""
     query = select(OutboxMessage, leases.is_free()).with_for_update()
     query = query.where(OutboxMessage.outcome == DEAD) if dead else query.where(OutboxMessage.id.in_(ids))
     rows = db.session.execute(query).all()

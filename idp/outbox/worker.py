@@ -196,7 +196,6 @@ class Worker:
                 self._stored_periods[kind] = number
 
     def _handle(self, message: OutboxMessage) -> None:
-        """Handle a message; the lines about it have the id of the trace that caused it."""
         handed = dict(message.payload)
         traceparent = str(handed.pop(TRACE, ""))
         message.payload = handed  # the stored payload, which keeps its trace, does not change: the message is detached

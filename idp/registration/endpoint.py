@@ -263,7 +263,6 @@ def _unauthorized(text: str, challenge: str = _INVALID_TOKEN) -> Response:
 
 
 def _members() -> dict[str, Any]:
-    """Return the JSON object of the body."""
     if request.mimetype != "application/json":
         raise _RefusedError(415, _METADATA_ERROR, "the body must be application/json")
     try:

@@ -53,5 +53,4 @@ def _from_json(table: Table, names: Sequence[str]) -> postgresql.Insert:
 
 
 def _text(rows: Rows) -> str:
-    """Return the rows as JSON, with ids and instants as PostgreSQL reads them."""
     return json.dumps(rows, default=str)

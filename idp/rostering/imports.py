@@ -214,7 +214,6 @@ def _mistakes(settings: Settings, result: ImportResult, format_: Format) -> Iter
 
 
 def _store(result: ImportResult, paths: Sequence[Given], terms: Terms, *, state: str) -> ImportBatch:
-    """Store the batch and its issues, before the first row changes."""
     batch = ImportBatch(
         format=result.format.value if result.format else "",
         mode=result.mode.value,

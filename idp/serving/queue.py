@@ -24,8 +24,6 @@ class Late(NamedTuple):
 
 
 class _Task(NamedTuple):
-    """Work for a thread, and where its result is awaited."""
-
     work: Callable[[], Any]
     late: Late | None
     result: "asyncio.Future[Any]"

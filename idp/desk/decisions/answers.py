@@ -173,7 +173,6 @@ def states(notices: Collection[SchoolNotice], waits: Mapping[uuid.UUID, Wait]) -
 
 
 def _in_dispute(notices: Collection[SchoolNotice]) -> set[uuid.UUID]:
-    """Return the notices that are about a dispute that is open."""
     keys = {notice.account_id for notice in notices if notice.kind in _DISPUTES}
     if not keys:
         return set()

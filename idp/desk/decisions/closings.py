@@ -121,7 +121,6 @@ def _is_known(row: Closing) -> bool:
 
 
 def _decided_here(rows: Sequence[Closing]) -> set[uuid.UUID]:
-    """Return the decisions that are for the post to judge: its access to reopen."""
     school = access.post().school
     if school is None:
         return {row.id for row in rows if row.school_id is None}

@@ -134,7 +134,6 @@ def _gone(waits: Sequence[Closing], erased: Collection[uuid.UUID | None], *, is_
 
 
 def _merged(shown: Mapping[uuid.UUID, Person], matched: Iterable[_Decision]) -> Iterator[Person]:
-    """Yield each person once, with all decisions about the person."""
     by_account = defaultdict[uuid.UUID, dict[uuid.UUID, Person]](dict)
     for row, account, _ in matched:
         by_account[account.id][row.id] = shown[row.id]
@@ -144,7 +143,6 @@ def _merged(shown: Mapping[uuid.UUID, Person], matched: Iterable[_Decision]) -> 
 
 
 def _persons(matched: Iterable[_Decision]) -> Mapping[uuid.UUID, Person]:
-    """Return closed people as the post may know them, by the id of the decision."""
     decided = {match[0].id: match for match in matched}
     urls = account_urls({account.id for _, account, _ in decided.values()}) if decided else {}
     items = closings.views([row for row, _, _ in decided.values()])

@@ -206,14 +206,12 @@ def _emails(
 
 
 def _author(row: SchoolNotice, staff: Mapping[str, str]) -> str:
-    """Return who settled a notice: a colleague's name, an act, or the team of the service."""
     if row.settled_at is None:
         return ""
     return str(_ACTS[row.settled_by]) if row.settled_by in _ACTS else _named(row.settled_by, staff)
 
 
 def _named(actor: str, staff: Mapping[str, str]) -> str:
-    """Return a colleague's name, or the team of the service for a command."""
     name = staff.get(actor)
     return str(gettext("l’équipe du service")) if name is None else name or str(gettext("un collègue"))
 

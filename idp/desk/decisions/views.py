@@ -160,7 +160,6 @@ def _reply(form: AnswerForm, chosen: Answer, children: Sequence[Child], *, renam
 
 
 def _choices(ties: Sequence[Guardianship]) -> list[Mapping[str, str]]:
-    """Return the pupils of a dispute, if there are several, and all of them as one choice."""
     if len(ties) < 2:  # noqa: PLR2004 - nothing to choose
         return []
     ended = gettext("Ce lien a déjà fini.")

@@ -139,7 +139,6 @@ def _own_count() -> str:
 
 
 def _print(account: Account, form: LetterForm) -> Job:
-    """Print a letter, and return the job that hands out its file."""
     settings, as_slip = services().settings, form.layout.data == "slip"
     reason = form.reason.text if account.has_been_active else ""
     order = PrintOrder(uai=access.own_school().uai, usernames=[account.username], reason=reason, as_slips=as_slip)

@@ -173,7 +173,6 @@ def _callback(settings: Settings) -> str:
 
 
 def _challenge(state: str) -> bytes:
-    """Return the challenge of a state; any text is accepted."""
     try:
         return base64.urlsafe_b64decode(state[:100] + "=" * (-len(state[:100]) % 4))
     except ValueError:

@@ -329,7 +329,6 @@ def _refuse_flood(encoded: bytes, seconds: int) -> NoReturn:
 
 
 def _stop(seconds: int) -> NoReturn:
-    """Raise the error whose page ends a redirect loop."""
     raise TooManyRequestsError(
         seconds,
         sentence=gettext("Il y a eu trop de demandes de connexion en peu de temps. Attendez, puis revenez à l’ENT."),

@@ -184,7 +184,6 @@ def _statistics(connection: Connection) -> Finding:
 
 
 def _writes(connection: Connection) -> Finding:
-    """Check that PostgreSQL accepts a write, which is rolled back."""
     name = "database writes"
     if is_read_only(connection):
         if connection.exec_driver_sql("SELECT pg_is_in_recovery()").scalar_one():

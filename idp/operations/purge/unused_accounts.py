@@ -243,7 +243,6 @@ def erase(account: Account, event: AccountErased) -> None:
 
 
 def _take_away(account: Account) -> None:
-    """Remove an account with all its rows, and the person's data in the journal."""
     account_id = account.id
     _leave_decisions(account_id)
     retired.retire(account)

@@ -185,7 +185,6 @@ def is_document(file: BinaryIO) -> bool:
 
 
 def _check_entries(entries: Sequence[zipfile.ZipInfo], size: int, ledger: Ledger) -> None:
-    """Check the directory of a zip before anything is unpacked."""
     packed = unpacked = 0
     for entry in entries:
         ledger.declare(entry.file_size)

@@ -101,7 +101,6 @@ def open_sources(
 
 
 def _files(path: Given, seen: set[Path]) -> Iterator[Given | Issue]:
-    """Yield the path itself if it is a file, or the files in it and in its sub-folders."""
     if isinstance(path, InMemory):
         yield path
         return
@@ -261,8 +260,6 @@ class _Meter:
 
 
 class _Metered(io.RawIOBase):
-    """A file on the disk or in memory that reports its progress."""
-
     def __init__(self, inner: io.BytesIO | io.FileIO, meter: _Meter) -> None:
         self._inner = inner
         self._meter = meter

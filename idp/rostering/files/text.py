@@ -153,7 +153,6 @@ def _find_codec(copy: BinaryIO, forced: str | None) -> tuple[str, int]:
 
 
 def _check_decodes(copy: BinaryIO, codec: str, start: int) -> None:
-    """Check that the whole file can be decoded."""
     copy.seek(start)
     decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(codec)(), translate=True)
     line = 1
@@ -198,7 +197,6 @@ class _Lines:
 
 
 def _header(lines: _Lines) -> tuple[Row, str]:
-    """Return the first row that is not blank, and its delimiter."""
     while (first := lines.look(0)) is not None and not first.strip("\ufeff \t;,"):
         lines.take(1)
     if first is None:

@@ -149,8 +149,6 @@ class _Content(ABC, Generic[_Row]):
 
 
 class _Students(_Content[_StudentRow]):
-    """The pupils of a school, then their classes."""
-
     tags = frozenset(["ELEVE", "STRUCTURES_ELEVE"])
     known = frozenset(_STUDENT_WORDS.split())
     refuses = "student"
@@ -216,8 +214,6 @@ class _Students(_Content[_StudentRow]):
 
 
 class _Guardians(_Content[_PersonRow]):
-    """The guardians of a school's pupils, their links, then the postal addresses."""
-
     tags = frozenset(["PERSONNE", "RESPONSABLE_ELEVE", "ADRESSE"])
     known = frozenset(_PERSON_WORDS.split())
     refuses = "guardian"

@@ -234,7 +234,6 @@ def _merge(table: str, columns: Sequence[str]) -> str:
 
 
 def _same(field: str) -> str:
-    """Return the condition that a second record says the same in a field."""
     same = f"{field} IS excluded.{field}"
     return f"({same} OR {field} IS NULL OR excluded.{field} IS NULL)" if field in _OPTIONAL else f"({same})"
 
