@@ -122,7 +122,7 @@ def _checked(running: Running, role: Role, result: ImportResult, refusal: str) -
     refusal = policy.told_refusal(role, refusal, refused=staging.refused.total(), read=read)
     if has_names:
         lines = of_check(staging, refusal, of_last_file(running.parameters["school"]))
-        lines = lines if refusal else chain(lines, difference.changes(staging), _of_ties_alone(staging))
+        lines = lines if refusal else chain(lines, difference.changes(staging))
     else:
         lines = of_files_alone(staging)
     kept, totals, sheet = _bounded(lines)
@@ -159,20 +159,6 @@ def _mistakes(result: ImportResult, *, has_names: bool) -> list[str]:
         codes.pop(policy.CROWDED, None)
         codes |= dict.fromkeys([policy.CROWDED] if counts.is_crowded(result.staging) else [])
     return list(codes)
-
-
-_OF_TIES_ALONE = (
-    "SELECT coalesce(s.family_name, k.family_name) AS family_name, coalesce(s.given_name, k.given_name) AS given_name, "
-    "coalesce(s.class_name, k.class_name) AS class_name FROM changed_student c JOIN student s ON s.key = c.key "
-    "JOIN known_child k ON k.key = c.key WHERE NOT c.own AND k.in_scope ORDER BY 1, 2"
-)
-
-
-def _of_ties_alone(staging: Staging) -> Iterator[Difference]:
-    """Yield the pupils who count as changed and of whom nothing but the guardians changes."""
-    for pupil in staging.rows(_OF_TIES_ALONE):
-        name = named_issues.whole_name(pupil.family_name, pupil.given_name)
-        yield Difference(Kind.CHANGED, name, pupil.class_name, "Élève : ses responsables changent.")
 
 
 def _bounded(lines: Iterable[Difference]) -> tuple[dict[str, list[Sequence[str]]], Counter[str], bytes]:

@@ -99,8 +99,8 @@ _CHANGED_PUPILS = (
     "SELECT k.family_name AS known_family_name, k.given_name AS known_given_name, k.class_name AS known_class_name, "
     "coalesce(s.family_name, k.family_name) AS family_name, coalesce(s.given_name, k.given_name) AS given_name, "
     "coalesce(s.class_name, k.class_name) AS class_name, k.is_left AS is_left, o.uai IS NOT s.uai AS is_moving, "
-    "k.in_scope AS is_seen FROM changed_student c JOIN student s ON s.key = c.key "
-    "JOIN known_child k ON k.key = c.key LEFT JOIN known_school o ON o.id = k.school_id WHERE c.own ORDER BY 4, 5"
+    "k.in_scope AS is_seen, c.own FROM changed_student c JOIN student s ON s.key = c.key JOIN known_child k "
+    "ON k.key = c.key LEFT JOIN known_school o ON o.id = k.school_id WHERE c.own OR k.in_scope ORDER BY 4, 5"
 )
 
 
@@ -211,11 +211,13 @@ def _pupils(staging: Staging) -> Iterator[Difference]:
 
 
 def _of_pupil(pupil: Any) -> Iterator[str]:
-    if pupil.is_left:
+    if not pupil.own:
+        yield "ses responsables changent"
+    elif pupil.is_left:
         yield "revient dans l’établissement"
     elif pupil.is_moving:
         yield "arrive d’un autre établissement"
-    if not pupil.is_seen:
+    if not (pupil.own and pupil.is_seen):
         return
     yield from _change(
         "nom",
