@@ -342,8 +342,12 @@ class ClosableTie(Closable):
     @classmethod
     def where_holds(cls, moment: Any) -> ColumnElement[bool]:
         """Return the same as a condition."""
-        closed = exists().where(cls.has_row(), Closing.where_in_force(moment)).correlate_except(Closing)
-        return and_(cls.is_unended, ~closed)
+        return and_(cls.is_unended, ~cls.where_closed(moment))
+
+    @classmethod
+    def where_closed(cls, moment: Any) -> ColumnElement[bool]:
+        """Return the condition that a row closes the tie at `moment`, or would if the tie had not ended."""
+        return exists().where(cls.has_row(), Closing.where_in_force(moment)).correlate_except(Closing)
 
     def closed_as(self) -> frozenset[str]:
         """Return the kinds of the rows that close the tie now. A dispute about an ended tie closes nothing."""
@@ -351,12 +355,12 @@ class ClosableTie(Closable):
         kinds = {row.kind for row in self.closings if row.holds_at(moment)}
         return frozenset(kinds if self.ended_at is None else kinds - {Kind.DISPUTED})
 
-    def is_closed_as(self, kind: Kind) -> bool:
+    def is_closed_as(self, kind: Kind | Wait) -> bool:
         """Return whether a row of this kind closes the tie, or would if the tie had not ended."""
         return any(row.kind == kind for row in self.closings)
 
     @classmethod
-    def where_closed_as(cls, kind: Kind) -> ColumnElement[bool]:
+    def where_closed_as(cls, kind: Kind | Wait) -> ColumnElement[bool]:
         """Return the same as a condition."""
         open_row = exists().where(cls.has_row(), Closing.ended_at.is_(None), Closing.kind == kind.value)
         return open_row.correlate_except(Closing)

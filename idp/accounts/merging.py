@@ -126,22 +126,23 @@ def _return_keys(mine: uuid.UUID, other: Account, merged: Merge) -> None:
 def _movable(mine: uuid.UUID, other: uuid.UUID) -> Sequence[uuid.UUID]:
     """Return the children of `other`, except those that `mine` already has, and those in dispute.
 
-    A tie that the school excluded or closed moves too, and such a tie of this account is not replaced: merging
-    accounts reopens no tie that a school closed.
+    A tie that the school excluded or closed moves too, also if a file has ended it, and such a tie of this account is
+    not replaced: merging accounts reopens no tie that a school closed.
     """
+    closed_as = Guardianship.where_closed_as
+    kept_out = or_(closed_as(ClosingKind.EXCLUDED), closed_as(Wait.RETURNED))
+    theirs = _children(other).where(or_(Guardianship.is_unended, kept_out))
     db.session.execute(  # a tie of this account that has ended is replaced by one that holds
         delete(Guardianship)
         .where(
             Guardianship.account_id == mine,
             ~Guardianship.is_unended,
-            ~Guardianship.where_shut(now()),
-            Guardianship.child_id.in_(_children(other).where(Guardianship.is_unended)),
+            ~Guardianship.where_closed(now()),
+            Guardianship.child_id.in_(theirs),
         )
         .execution_options(synchronize_session=False)
     )
-    disputed, excluded = map(Guardianship.where_closed_as, (ClosingKind.DISPUTED, ClosingKind.EXCLUDED))
-    undisputed = _children(other).where(~disputed, Guardianship.child_id.not_in(_children(mine)))
-    moving = undisputed.where(or_(Guardianship.is_unended, excluded))
+    moving = theirs.where(~closed_as(ClosingKind.DISPUTED), Guardianship.child_id.not_in(_children(mine)))
     return db.session.scalars(moving.order_by(Guardianship.rank)).all()
 
 

@@ -137,17 +137,21 @@ def test_a_letter_with_a_disputed_tie_joins_no_account(browser: FlaskClient, bui
     assert merged_into(letter) is None
 
 
-def test_a_merge_opens_no_tie_that_the_school_excluded(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.parametrize("kind", ["excluded", "returned"])
+def test_a_merge_opens_no_tie_that_the_school_excluded(browser: FlaskClient, build: Build, kind: str) -> None:
     barred, excluded, new = build.child("Malo"), build.child("Tom", uai=LYCEE), build.child("Inès", uai=LYCEE)
     mine = build.active(children=[barred])
     letter = build.never_activated(children=[barred, excluded, new])
     for account, child in ((mine, barred), (letter, excluded)):
         exclude(account.id, children=[child.id])
+    commit(update(Closing).values(kind=kind))
     enter(browser, mine)
     assert DONE in text_of(add(browser, letter.username))
     assert [child.given_name for child in read_account(mine).children] == ["Inès"]
     moved = db.session.get_one(Guardianship, (mine.id, excluded.id), populate_existing=True)
-    assert "excluded" in closed_as(moved), "the file that names the letter's key finds the exclusion"
+    assert closed_as(moved) == {kind}, "the file that names the letter's key finds the exclusion"
+    kept = db.session.get_one(Guardianship, (mine.id, barred.id))
+    assert (closed_as(kept), kept.is_unended) == ({kind}, False)
 
 
 def test_a_tie_that_waits_for_the_head_waits_for_the_other_account(browser: FlaskClient, build: Build) -> None:
