@@ -228,8 +228,7 @@ class Closable:
     @classmethod
     def where_shut(cls, moment: Any, key: Any = None) -> ColumnElement[bool]:
         """Return `is_shut_at` as a condition."""
-        running = or_(Closing.until.is_(None), Closing.until > moment)
-        return exists().where(cls.closed_by(key), Closing.ended_at.is_(None), running).correlate_except(Closing)
+        return exists().where(cls.closed_by(key), Closing.where_in_force(moment)).correlate_except(Closing)
 
 
 class Disputed:
