@@ -252,7 +252,7 @@ def worst_passwords() -> list[str]:
         "\ufdfa" * 128,
         "a\u0300" * 64,
         "\U0001f98a" * 128,
-        "".join(chance.choice(signs) for _ in range(128)),
+        *("".join(chance.choice(signs) for _ in range(128)) for _ in range(4)),
     ]
 
 
@@ -314,6 +314,12 @@ def test_the_long_passwords_are_more_than_three_thousand() -> None:
     filter_ = breached.describe(Path(lists.__file__).with_name("long_passwords.filter"))
     assert filter_.passwords > 3000
     assert filter_.shortest == config.Settings.model_fields["password_min_length"].default
+
+
+def test_the_first_guesses_of_french_families_are_in_the_lists() -> None:
+    words = "doudou loulou chouchou motdepasse jetaime maman marseille soleil azerty scolarite ent educonnect pronote"
+    words += " college lycee ecole parent 2026 janvier decembre printemps automne emma lucas"
+    assert set(words.split()) <= lists.common()
 
 
 @pytest.mark.parametrize(
